@@ -1,0 +1,1 @@
+"""trueup: the consistency layer for Feast."""
