@@ -63,9 +63,9 @@ def extract_contract(store: FeatureStore, service: str) -> FeatureContract:
             need(projection, names)
 
     views = []
-    for name, (projection, names) in needed.items():
+    for name, (projection, wanted) in needed.items():
         view = store.registry.get_any_feature_view(projection.name, store.project)
-        views.append(view_from_feast(view, sorted(names), name=name, join_key_map=dict(projection.join_key_map)))
+        views.append(view_from_feast(view, sorted(wanted), name=name, join_key_map=dict(projection.join_key_map)))
     return FeatureContract(
         project=store.project,
         service=service,
