@@ -1,0 +1,1 @@
+"""The two reads: online and as-of. Both return a `FeatureFrame`."""

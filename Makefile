@@ -1,0 +1,47 @@
+# Everything a user, a developer or CI runs. `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-full test lint types pytest format lock golden clean
+
+BIN := .venv/bin
+export MLFLOW_DISABLE_TELEMETRY := true
+export GX_ANALYTICS_ENABLED := false
+export DVC_NO_ANALYTICS := 1
+export FEAST_USAGE := False
+export PYTHONDONTWRITEBYTECODE :=
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+setup: ## the virtual environment, from requirements.lock (the other targets call it)
+	@python3 infra/setup/bootstrap.py
+
+demo: setup ## the main job: real flights through the whole loop, ends with a report (minutes)
+	@$(BIN)/trueup demo
+
+demo-full: setup ## the same with every flight of the replayed weeks
+	@$(BIN)/trueup demo --full
+
+test: setup lint types pytest ## all checks, as CI runs them
+
+lint: setup
+	@test ! -e platform/__init__.py || { echo "platform/__init__.py shadows the standard library's platform: remove it"; exit 1; }
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup
+	$(BIN)/mypy
+
+pytest: setup
+	$(BIN)/pytest
+
+format: setup ## ruff's fixes and layout
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup ## resolve pyproject.toml again into requirements.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --all-extras --python-version 3.11 --no-header --no-annotate --quiet pyproject.toml -o requirements.lock
+	echo "uv==0.13.9" | $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet - -o infra/setup/uv.lock.txt
+
+clean: ## everything that was made: build/, caches, the feature repository's local data
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache feature_repo/data

@@ -1,0 +1,144 @@
+"""On-demand features, computed the same way for training, serving and parity.
+
+One path for both sides: the functions see plain Python values (int, float, str, bool, None; datetime for
+UnixTimestamp), whether the inputs came from Redis or from a Parquet file, so that neither an Arrow nor a
+pandas conversion can make the two differ.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trueup.contracts.contract import FeatureContract, Field, OnDemand
+from trueup.errors import ContractError, InputError
+from trueup.frame import STATUS, FeatureFrame, Status
+
+Columns = dict[str, Sequence[Any]]
+
+
+def with_on_demand(
+    contract: FeatureContract, inputs: FeatureFrame, request: Mapping[str, Sequence[Any]]
+) -> FeatureFrame:
+    """The contract's own columns, in its order: view features as read, on-demand features computed.
+
+    inputs: a frame with every feature of the contract's views (those that are only inputs too).
+    request: the request-time columns as Python values, one per row; more columns than needed is fine.
+    Raises InputError for a request column that is not there, ContractError when a function fails or
+    returns something other than one value of the declared type per row.
+    """
+    values = {name: inputs.values.column(name) for name in inputs.columns}
+    statuses = {name: inputs.statuses.column(name) for name in inputs.columns}
+    for view in contract.on_demand:
+        outputs = evaluate(
+            view, {name: values[name].to_pylist() for name in _input_columns(view)}, request, inputs.num_rows
+        )
+        for item in view.outputs:
+            name = view.column(item.name)
+            values[name] = outputs[item.name]
+            statuses[name] = _statuses(outputs[item.name])
+    return FeatureFrame(
+        pa.table({name: values[name] for name in contract.columns}, schema=contract.schema),
+        pa.table({name: statuses[name] for name in contract.columns}),
+        inputs.event_timestamps,
+    )
+
+
+def evaluate(
+    view: OnDemand, features: Mapping[str, Sequence[Any]], request: Mapping[str, Sequence[Any]], rows: int
+) -> dict[str, pa.Array]:
+    """One on-demand view over `rows` rows: output name -> array of the declared Arrow type.
+
+    features: `view__feature` -> Python values. A function in pandas mode gets one row at a time, because a
+    served request is one row and a batch must not change its answer.
+    """
+    columns: Columns = {}
+    for source, feature in view.inputs:
+        columns[f"{source}__{feature}"] = columns[feature] = features[f"{source}__{feature}"]
+    for item in view.request:
+        if item.name not in request:
+            raise InputError(
+                item.name,
+                f"request field {item.name!r} ({item.dtype}) is missing; on-demand view {view.name} needs it.",
+            )
+        columns[item.name] = request[item.name]
+    results = _run_pandas(view, columns, rows) if view.mode == "pandas" else _run_python(view, columns)
+    return {item.name: _array(view, item, results, rows) for item in view.outputs}
+
+
+def _run_python(view: OnDemand, columns: Columns) -> Mapping[str, Any]:
+    # Lists of its own for the function: it may change what it is given.
+    given = {name: list(values) for name, values in columns.items()}
+    try:
+        results = _function(view.name, view.code)(given)
+    except Exception as error:
+        raise ContractError(f"on-demand view {view.name} failed: {type(error).__name__}: {error}.") from error
+    if not isinstance(results, Mapping):
+        raise ContractError(
+            f"on-demand view {view.name} returned a {type(results).__name__}; expected a dict of lists."
+        )
+    return results
+
+
+def _run_pandas(view: OnDemand, columns: Columns, rows: int) -> Mapping[str, Any]:
+    function = _function(view.name, view.code)
+    results: dict[str, list[Any]] = {item.name: [] for item in view.outputs}
+    for row in range(rows):
+        try:
+            one = function(pd.DataFrame({name: [values[row]] for name, values in columns.items()}))
+        except Exception as error:
+            raise ContractError(f"on-demand view {view.name} failed: {type(error).__name__}: {error}.") from error
+        for name, values in results.items():
+            value = one[name].iloc[0]
+            values.append(None if pd.isna(value) else value.item() if hasattr(value, "item") else value)
+    return results
+
+
+def _array(view: OnDemand, item: Field, results: Mapping[str, Any], rows: int) -> pa.Array:
+    if item.name not in results:
+        raise ContractError(f"on-demand view {view.name} did not return {item.name!r}; it returned {sorted(results)}.")
+    values = results[item.name]
+    if len(values) != rows:
+        raise ContractError(
+            f"on-demand view {view.name}: {item.name} has {len(values)} values for {rows} rows; "
+            "a row-wise function returns one for each."
+        )
+    try:
+        return pa.array(values, type=item.arrow)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise ContractError(f"on-demand view {view.name}: {item.name} is declared {item.dtype}: {error}.") from error
+
+
+def _statuses(values: pa.Array) -> pa.Array:
+    if values.null_count == 0:
+        return pa.array([int(Status.PRESENT)] * len(values), type=STATUS)
+    present, null = pa.scalar(int(Status.PRESENT), STATUS), pa.scalar(int(Status.NULL), STATUS)
+    return pc.if_else(values.is_valid(), present, null)
+
+
+def _input_columns(view: OnDemand) -> list[str]:
+    return [f"{source}__{feature}" for source, feature in view.inputs]
+
+
+@lru_cache(maxsize=256)
+def _function(name: str, code: str) -> Callable[[Any], Any]:
+    """The function made from its recorded source, with the names around it that Feast gives it."""
+    namespace: dict[str, Any] = {"pd": pd, "pandas": pd, "np": np, "numpy": np}
+    try:
+        (definition,) = ast.parse(code).body
+        # The source is the registry's own content, trusted as the registry is (Feast runs it the same way).
+        # Annotations stay text: they may name what only the defining module had imported.
+        exec(compile(f"from __future__ import annotations\n{code}", f"<on-demand view {name}>", "exec"), namespace)  # noqa: S102
+    except Exception as error:
+        raise ContractError(
+            f"on-demand view {name}: its source does not run: {type(error).__name__}: {error}."
+        ) from error
+    function: Callable[[Any], Any] = namespace[getattr(definition, "name", "")]
+    return function
