@@ -1,0 +1,73 @@
+"""DuckDB connections and the tables of a source: the only place that opens DuckDB or names a file to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from trueup.errors import SourceError
+from trueup.stores.asof_sql import identifier, literal, subquery
+
+
+@contextmanager
+def connect(*, threads: int | None = None, memory_limit: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory connection in UTC. threads, memory_limit (such as `2GB`): DuckDB's own default if None."""
+    connection = duckdb.connect()
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
+        if threads is not None:
+            connection.execute(f"SET threads = {int(threads)}")
+        if memory_limit is not None:
+            connection.execute(f"SET memory_limit = {literal(memory_limit)}")
+        yield connection
+    finally:
+        connection.close()
+
+
+def register_tables(
+    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], base_dir: Path, *, what: str
+) -> None:
+    """Makes each Parquet path a view of its name; a name registered before is replaced.
+
+    A path is a file, a directory of Parquet files (Hive partitions become columns), a glob or a URI.
+    Relative ones are relative to `base_dir`. Raises SourceError naming `what`, table and path.
+    """
+    for name, path in tables.items():
+        try:
+            connection.execute(f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS FROM {_parquet(path, base_dir)}")
+        except duckdb.Error as error:
+            raise SourceError(
+                f"{what}: table {name!r} cannot be read from {_located(path, base_dir)}: {first_line(error)}",
+                hint="Write the file first (is the ingest step done?), or mend the path in the feature repository.",
+            ) from error
+
+
+def describe_query(connection: duckdb.DuckDBPyConnection, query: str, *, what: str) -> dict[str, str]:
+    """Column name -> DuckDB type name of a query's result, in its order. Reads no row."""
+    try:
+        rows = connection.execute(f"DESCRIBE SELECT * FROM {subquery(query)}").fetchall()
+    except duckdb.Error as error:
+        raise SourceError(
+            f"{what}: its query fails: {first_line(error)}", hint="Mend the query in the feature repository."
+        ) from error
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
+def _parquet(path: str, base_dir: Path) -> str:
+    located = _located(path, base_dir)
+    if "://" not in located and Path(located).is_dir():
+        return f"read_parquet({literal(f'{located}/**/*.parquet')}, hive_partitioning = true)"
+    return f"read_parquet({literal(located)}, hive_partitioning = false)"
+
+
+def _located(path: str, base_dir: Path) -> str:
+    return path if "://" in path else str(base_dir / path)
+
+
+def first_line(error: Exception) -> str:
+    """What DuckDB says is wrong, without its drawing of where, as a sentence."""
+    return f"{str(error).strip().splitlines()[0].rstrip('.')}."
