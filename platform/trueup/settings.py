@@ -1,0 +1,36 @@
+"""Where things are. Command-line options win over `TRUEUP_*` variables, those over the defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from trueup.errors import InputError
+
+
+class Settings(BaseSettings):
+    """Paths and addresses every command shares. Relative paths are relative to the working directory."""
+
+    model_config = SettingsConfigDict(env_prefix="TRUEUP_", extra="ignore")
+
+    repo: Path = Path("feature_repo")
+    """The Feast repository (the folder with feature_store.yaml)."""
+    tracking_uri: str = "sqlite:///mlruns/mlflow.db"
+    """MLflow's tracking and registry store."""
+    log_dir: Path = Path("build/served")
+    """Where the server writes, and parity reads, served rows."""
+    ledger: Path | None = None
+    """The materialization ledger; by default the one the repository's batch engine names."""
+
+
+def feature_repo(path: Path) -> Path:
+    """The absolute path of a Feast repository; InputError when it is none."""
+    repo = path.resolve()
+    if not (repo / "feature_store.yaml").is_file():
+        raise InputError(
+            "repo",
+            f"repo: {path} has no feature_store.yaml, so it is not a Feast repository.",
+            hint="Name one with --repo or TRUEUP_REPO.",
+        )
+    return repo

@@ -1,0 +1,1 @@
+"""The whole loop on real flights: what `trueup demo` runs."""
