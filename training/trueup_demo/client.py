@@ -42,7 +42,8 @@ class ReplayClient:
             self._idle.put(connection)
         if response.status != http.HTTPStatus.OK:
             raise StoreError(
-                f"the server answered request {request.request_id} with {response.status}: {answer[:500].decode(errors='replace')}"
+                f"request {request.request_id}: the server answered {response.status}: "
+                f"{answer[:500].decode(errors='replace')}"
             )
 
     def __enter__(self) -> ReplayClient:
