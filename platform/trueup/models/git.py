@@ -1,0 +1,87 @@
+"""The commit a folder stands at, and what differs from it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_DIFF = 16 * 1024 * 1024
+"""Bytes of a diff that are kept at most: part of one reproduces nothing."""
+
+
+@dataclass(frozen=True)
+class GitState:
+    """commit: full hash, or None when it cannot be told; `problem` then says why.
+
+    dirty: something differs from the commit, untracked files included, ignored ones not. diff: a binary patch
+    that `git apply` turns the commit into the tree with, new files included; None when clean, or when `problem`
+    says why it was not kept.
+    """
+
+    commit: str | None
+    dirty: bool
+    diff: bytes | None = None
+    problem: str | None = None
+
+
+def git_state(folder: Path) -> GitState:
+    """The state of the repository `folder` is in. Changes nothing in it, and never raises."""
+    if shutil.which("git") is None:
+        return GitState(None, dirty=False, problem="git is not installed")
+    try:
+        root = Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel")).rstrip("\n"))
+        commit = _git(root, "rev-parse", "--verify", "HEAD^{commit}").decode().strip()
+        dirty = bool(_git(root, "status", "--porcelain", "-z", "--untracked-files=normal"))
+    except subprocess.CalledProcessError as error:
+        return GitState(None, dirty=False, problem=_first_line(error))
+    if not dirty:
+        return GitState(commit, dirty=False)
+    try:
+        diff = _diff(root)
+    except subprocess.CalledProcessError as error:
+        return GitState(commit, dirty=True, problem=f"no diff: {_first_line(error)}")
+    if len(diff) > MAX_DIFF:
+        return GitState(commit, dirty=True, problem=f"the diff of {len(diff):,} bytes is over {MAX_DIFF:,}: not kept")
+    return GitState(commit, dirty=True, diff=diff)
+
+
+def _diff(root: Path) -> bytes:
+    """From HEAD to the files as they are, with an index and an object folder of its own: the repository's stay as is."""
+    objects = os.fsdecode(_git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects")).rstrip("\n")
+    index = os.fsdecode(_git(root, "rev-parse", "--path-format=absolute", "--git-path", "index")).rstrip("\n")
+    with tempfile.TemporaryDirectory() as scratch:
+        own_index, own_objects = Path(scratch, "index"), Path(scratch, "objects")
+        own_objects.mkdir()
+        if Path(index).exists():
+            shutil.copyfile(index, own_index)  # what git knows about unchanged files, so that it reads only the others
+        own = {
+            "GIT_INDEX_FILE": str(own_index),
+            "GIT_OBJECT_DIRECTORY": str(own_objects),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
+        }
+        _git(root, "add", "--all", ".", variables=own)
+        return _git(
+            root,
+            *("diff", "--cached", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD"),
+            variables=own,
+        )
+
+
+def _git(folder: Path, *arguments: str, variables: dict[str, str] | None = None) -> bytes:
+    # A hook that calls us has set GIT_DIR and its like, which would point at another repository.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return subprocess.run(  # noqa: S603 - fixed arguments
+        ["git", "--no-optional-locks", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git, from PATH
+        check=True,
+        capture_output=True,
+        env={**inherited, "LC_ALL": "C", **(variables or {})},
+    ).stdout
+
+
+def _first_line(error: subprocess.CalledProcessError) -> str:
+    lines = os.fsdecode(error.stderr or b"").strip().splitlines()
+    return lines[0] if lines else f"git exited with {error.returncode}"

@@ -1,0 +1,434 @@
+"""Runs and registered models in MLflow. The only file that knows MLflow.
+
+It talks to one store through a client of its own: MLflow's global tracking address and its stack of active runs
+are neither used nor changed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trueup.errors import ModelError
+from trueup.hashing import canonical_json
+from trueup.instants import format_instant
+from trueup.models.bundle import Bundle
+from trueup.models.card import ModelCard
+from trueup.models.environment import Environment
+from trueup.models.git import GitState
+
+# Before MLflow is imported, which reads them then. A value that is set already wins.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the two warnings MLflow 3.17 gives about its own code when its parts are first imported."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*Any type hint is inferred as AnyType", UserWarning)
+        warnings.filterwarnings("ignore", r"The ``noload`` loader strategy is deprecated", DeprecationWarning)
+        yield
+
+
+with _quiet():
+    import mlflow.artifacts
+    import mlflow.sklearn
+    from mlflow import MlflowClient
+    from mlflow.entities import Dataset as MlflowDataset
+    from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+# MLflow sets its own level on import; its remarks (new tables, new version made) are not for our users.
+logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "ERROR"))
+
+EXPERIMENT = "trueup"
+CARD_FILE = "trueup_card.json"
+"""The card's name in the model's own folder."""
+ESTIMATOR_FILE = "model.skops"
+TRUSTED_TYPES = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
+"""Beyond what skops trusts by itself. Ours when loading too: a model does not choose what is trusted."""
+REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
+"""What a model needs to predict outside trueup. Named here, because MLflow's inference of them takes 17 s."""
+
+_SQLITE = "sqlite:///"
+_DIGEST_LENGTH = 32
+"""Hex digits of a dataset's hash that MLflow keeps (its limit is 36); the `trueup.dataset` tag has all."""
+_BATCH = 100
+"""Parameters MLflow takes at a time."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training set as MLflow lists it. digest: content hash. source: how it was read. schema: column -> type."""
+
+    name: str
+    digest: str
+    source: Mapping[str, Any]
+    schema: Mapping[str, str]
+    rows: int
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """Everything a finished training leaves behind.
+
+    params: the recipe, flattened. recipe: the recipe as JSON. example: a few rows as the estimator eats them.
+    """
+
+    bundle: Bundle
+    params: Mapping[str, str]
+    recipe: Mapping[str, Any]
+    dataset: Dataset
+    example: pd.DataFrame
+    git: GitState
+    environment: Environment
+    started: datetime
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model that is in the store, but not yet registered under a name. location: URI of its folder."""
+
+    run_id: str
+    model_id: str
+    location: str
+    card: ModelCard
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One version of a registered model."""
+
+    name: str
+    version: int
+    run_id: str | None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+class Tracking:
+    """One MLflow store, tracking and registry: `sqlite:///path/mlflow.db` or the address of a server.
+
+    With SQLite, artifacts go to `artifacts/` beside the file; a server has its own place for them. Writing makes
+    the file; reading makes and changes nothing. Every method raises ModelError when the store refuses.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._file = _sqlite_file(uri)
+        self._opened: MlflowClient | None = None
+
+    def log(self, run: TrainingRun, *, finished: datetime) -> LoggedModel:
+        """Writes the run, its artifacts and its model; a run that could not be written whole is marked as failed."""
+        card = run.bundle.card
+        with self._client(create=True) as client:
+            experiment = self._experiment(client)
+            run_id = client.create_run(
+                experiment, start_time=_millis(run.started), tags=_tags(run), run_name=card.recipe
+            ).info.run_id
+            try:
+                logged = self._log(client, run, experiment, run_id, finished)
+            except BaseException:
+                client.set_terminated(run_id, "FAILED", end_time=_millis(finished))
+                raise
+            client.set_terminated(run_id, "FINISHED", end_time=_millis(finished))
+            return logged
+
+    def register(self, logged: LoggedModel) -> Registered:
+        """A new version of the model its card names. No alias moves."""
+        name = logged.card.name
+        with self._client(create=True) as client:
+            if not any(model.name == name for model in client.search_registered_models(f"name = '{name}'")):
+                client.create_registered_model(name)
+            # The folder's own address: MLflow would look `models:/<id>` up in its global store, not in this one.
+            version = client.create_model_version(
+                name,
+                logged.location,
+                run_id=logged.run_id,
+                model_id=logged.model_id,
+                tags={
+                    "trueup.contract_hash": logged.card.contract.hash,
+                    "trueup.known_at": logged.card.rule.known_at,
+                    "trueup.dataset": logged.card.dataset,
+                },
+            )
+        return Registered(name, int(version.version), logged.run_id)
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Points the alias at the version, in one step; where it pointed before no longer has it."""
+        with self._client(create=True) as client:
+            self._known(client, model)
+            client.set_registered_model_alias(model, alias, str(version))
+
+    def resolve(self, model: str, ref: str | int) -> Registered:
+        """The version behind an alias, or a version (a number, or text of digits) itself.
+
+        Raises ModelError that lists what there is, when there is no such model, alias or version.
+        """
+        with self._client(create=False) as client:
+            return _registered(self._version(client, model, ref))
+
+    def load_card(self, model: str, ref: str | int) -> ModelCard:
+        """The card of a registered model; ModelError when trueup did not train it."""
+        with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
+            version = self._version(client, model, ref)
+            return self._card(client, version, scratch)
+
+    def load_bundle(self, model: str, ref: str | int) -> Bundle:
+        """A registered model, ready to predict. Writes nothing to the store."""
+        with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
+            version = self._version(client, model, ref)
+            card = self._card(client, version, scratch)
+            return Bundle(card, _estimator(self._download(client, version, ESTIMATOR_FILE, scratch), card))
+
+    # ------------------------------------------------------------------ writing
+
+    def _experiment(self, client: MlflowClient) -> str:
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        beside = None if self._file is None else (self._file.parent / "artifacts").as_uri()
+        return str(client.create_experiment(EXPERIMENT, artifact_location=beside))
+
+    def _log(
+        self, client: MlflowClient, run: TrainingRun, experiment: str, run_id: str, finished: datetime
+    ) -> LoggedModel:
+        card = run.bundle.card
+        at = _millis(finished)
+        params = [Param(key, value) for key, value in run.params.items()]
+        for first in range(0, len(params), _BATCH):
+            client.log_batch(run_id, params=params[first : first + _BATCH])
+        client.log_inputs(run_id, [_dataset_input(run.dataset)])
+        model = client.create_logged_model(
+            experiment,
+            name=card.name,
+            source_run_id=run_id,
+            params=dict(run.params),
+            model_type="binary_classifier",
+        )
+        # Metrics that name the model and the dataset: MLflow then shows which model earned them on what.
+        client.log_batch(
+            run_id,
+            metrics=[
+                Metric(key, value, at, 0, model_id=model.model_id, run_id=run_id)
+                for key, value in card.metrics.items()
+            ],
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            client.log_artifacts(run_id, str(_run_files(run, Path(scratch, "run"))))
+            folder = Path(scratch, "model")
+            _save_model(run, folder, run_id=run_id, model_id=model.model_id, location=model.artifact_location)
+            client.log_model_artifacts(model.model_id, str(folder))
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+        client.finalize_logged_model(model.model_id, "READY")
+        return LoggedModel(run_id, model.model_id, model.artifact_location, replace(card, run_id=run_id))
+
+    # ------------------------------------------------------------------ reading
+
+    def _version(self, client: MlflowClient, model: str, ref: str | int) -> ModelVersion:
+        aliases = self._known(client, model)
+        wanted = str(ref)
+        number = wanted if wanted.isdecimal() else aliases.get(wanted)
+        for version in client.search_model_versions(f"name = '{model}'"):
+            if number is not None and int(version.version) == int(number):
+                return version
+        versions = sorted(int(version.version) for version in client.search_model_versions(f"name = '{model}'"))
+        has = ", ".join(map(str, versions)) or "none"
+        points = ", ".join(f"{alias} -> {version}" for alias, version in sorted(aliases.items())) or "none"
+        what = "version" if wanted.isdecimal() else "alias"
+        raise ModelError(
+            f"model {model!r} in {self.uri} has no {what} {wanted!r}; its versions: {has}; its aliases: {points}."
+        )
+
+    def _known(self, client: MlflowClient, model: str) -> dict[str, str]:
+        """Alias -> version of a registered model. Raises ModelError that lists the models there are."""
+        models = {found.name: found for found in client.search_registered_models()}
+        if model not in models:
+            raise ModelError(
+                f"model {model!r} is not registered in {self.uri}, which has: {', '.join(sorted(models)) or 'none'}.",
+                hint="Train it (trueup train), or name another tracking store.",
+            )
+        return {alias: str(version) for alias, version in models[model].aliases.items()}
+
+    def _card(self, client: MlflowClient, version: ModelVersion, scratch: str) -> ModelCard:
+        try:
+            path = self._download(client, version, CARD_FILE, scratch)
+        except (MlflowException, OSError) as error:
+            raise ModelError(
+                f"model {version.name}@{version.version} in {self.uri} has no {CARD_FILE}, so what it was trained on "
+                "is not known: trueup did not train it, or its files are gone.",
+                hint="Train it with `trueup train`.",
+            ) from error
+        try:
+            data = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ModelError(
+                f"model {version.name}@{version.version}: its {CARD_FILE} is not JSON: {error}."
+            ) from error
+        found = _registered(version)
+        return replace(ModelCard.from_json(data), name=found.name, run_id=found.run_id, version=found.version)
+
+    def _download(self, client: MlflowClient, version: ModelVersion, name: str, scratch: str) -> Path:
+        location = client.get_model_version_download_uri(version.name, str(version.version))
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{location}/{name}", dst_path=scratch, tracking_uri=self.uri
+            )
+        )
+
+    @contextmanager
+    def _client(self, *, create: bool) -> Iterator[MlflowClient]:
+        """The client, opened once; what MLflow raises leaves as a ModelError that names the store."""
+        if self._file is not None and not self._file.exists():
+            if not create:
+                raise ModelError(
+                    f"tracking store {self.uri}: {self._file} does not exist.",
+                    hint="Train a model first (trueup train), or name another store.",
+                )
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if self._opened is None:
+                with _quiet():
+                    self._opened = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            yield self._opened
+        except MlflowException as error:
+            raise ModelError(f"tracking store {self.uri}: {str(error).strip().splitlines()[0]}") from error
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    """The database file of an SQLite address, absolute; None for any other address."""
+    if not uri.startswith(_SQLITE):
+        return None
+    path = uri.removeprefix(_SQLITE).partition("?")[0].removeprefix("file:")
+    if not path:
+        raise ModelError(f"tracking store {uri!r} names no file; expected such as sqlite:///mlruns/mlflow.db.")
+    return Path(path).resolve()
+
+
+def _registered(version: ModelVersion) -> Registered:
+    return Registered(version.name, int(version.version), version.run_id or None)
+
+
+def _millis(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)
+
+
+def _tags(run: TrainingRun) -> dict[str, str]:
+    """Ours, and those that Feast and MLflow themselves give such facts."""
+    card = run.bundle.card
+    contract = card.contract
+    tags = {
+        "feast.project": contract.project,
+        "feast.feature_service": contract.service,
+        "feast.feature_refs": ",".join(f"{view}:{feature}" for view, feature in contract.features),
+        "trueup.recipe": card.recipe,
+        "trueup.contract_hash": contract.hash,
+        "trueup.known_at": card.rule.known_at,
+        "trueup.pinned": format_instant(card.rule.pinned) if card.rule.pinned else "none",
+        "trueup.dataset": card.dataset,
+        "trueup.seed": str(card.seed),
+        "trueup.environment": card.environment,
+        "trueup.git_commit": card.git_commit or "unknown",
+        "trueup.git_dirty": str(card.git_dirty).lower(),
+    }
+    if run.git.problem is not None:
+        tags["trueup.git_problem"] = run.git.problem
+    if card.git_commit is not None:
+        tags["mlflow.source.git.commit"] = card.git_commit
+    return tags
+
+
+def _dataset_input(dataset: Dataset) -> DatasetInput:
+    return DatasetInput(
+        MlflowDataset(
+            name=dataset.name,
+            digest=dataset.digest[:_DIGEST_LENGTH],
+            source_type="trueup",
+            source=canonical_json(dataset.source).decode(),
+            schema=canonical_json(
+                {"mlflow_colspec": [{"name": name, "type": dtype} for name, dtype in dataset.schema.items()]}
+            ).decode(),
+            profile=canonical_json({"num_rows": dataset.rows}).decode(),
+        ),
+        tags=[InputTag("mlflow.data.context", "training")],
+    )
+
+
+def _run_files(run: TrainingRun, folder: Path) -> Path:
+    """The run's own artifacts, as files."""
+    folder.mkdir()
+    documents = {
+        "card.json": run.bundle.card.to_json(),
+        "contract.json": run.bundle.card.contract.to_json(),
+        "environment.json": run.environment.to_json(),
+        "recipe.json": run.recipe,
+    }
+    for name, document in documents.items():
+        (folder / name).write_text(_pretty(document), encoding="utf-8")
+    if run.git.diff is not None:
+        (folder / "working-tree.diff").write_bytes(run.git.diff)
+    return folder
+
+
+def _save_model(run: TrainingRun, folder: Path, *, run_id: str, model_id: str, location: str) -> None:
+    """An MLflow model folder with the card in it. Any MLflow tool can load it; it then answers both probabilities."""
+    card = run.bundle.card
+    with _quiet():  # saving imports mlflow.pyfunc
+        mlflow.sklearn.save_model(
+            run.bundle.estimator,
+            str(folder),
+            mlflow_model=Model(artifact_path=location, run_id=run_id, model_id=model_id, model_uuid=model_id),
+            signature=_signature(run.example),
+            input_example=run.example,
+            serialization_format="skops",
+            skops_trusted_types=list(TRUSTED_TYPES),
+            pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
+            pyfunc_predict_fn="predict_proba",
+            metadata={"trueup.contract_hash": card.contract.hash, "trueup.card": CARD_FILE},
+        )
+    (folder / CARD_FILE).write_text(_pretty(card.to_json()), encoding="utf-8")
+
+
+def _signature(example: pd.DataFrame) -> ModelSignature:
+    """From the types a bundle gives its estimator; MLflow's own inference looks at values, and warns about nulls."""
+    columns = [
+        ColSpec(DataType.string if example[name].dtype == np.object_ else DataType.double, str(name))
+        for name in example.columns
+    ]
+    return ModelSignature(Schema(columns), Schema([TensorSpec(np.dtype(np.float64), (-1, 2))]))
+
+
+def _estimator(path: Path, card: ModelCard) -> Any:
+    """The estimator in a skops file. Raises ModelError when it holds a type that is not trusted."""
+    import skops.io  # imports scikit-learn: only a process that loads a model pays for it
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+    except UntrustedTypesFoundException as error:
+        raise ModelError(
+            f"model {card}: its file holds types trueup does not trust: {error}",
+            hint="Such a file can run code when it is loaded. Train the model with `trueup train`.",
+        ) from error
+
+
+def _pretty(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
