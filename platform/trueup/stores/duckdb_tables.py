@@ -8,16 +8,16 @@ from pathlib import Path
 
 import duckdb
 
+from trueup.contracts.contract import Source
 from trueup.errors import SourceError
 from trueup.stores.asof_sql import identifier, literal, subquery
 
 
 @contextmanager
 def connect(*, threads: int | None = None, memory_limit: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory connection in UTC. threads, memory_limit (such as `2GB`): DuckDB's own default if None."""
+    """An in-memory connection. threads, memory_limit (such as `2GB`): DuckDB's own default if None."""
     connection = duckdb.connect()
     try:
-        connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_progress_bar = false")
         if threads is not None:
             connection.execute(f"SET threads = {int(threads)}")
@@ -34,11 +34,16 @@ def register_tables(
     """Makes each Parquet path a view of its name; a name registered before is replaced.
 
     A path is a file, a directory of Parquet files (Hive partitions become columns), a glob or a URI.
-    Relative ones are relative to `base_dir`. Raises SourceError naming `what`, table and path.
+    Relative ones are relative to `base_dir`. Puts the connection's time zone to UTC, which the query's own time
+    arithmetic depends on. Raises SourceError naming `what`, table and path.
     """
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET python_enable_replacements = false")  # a table is never some Python variable of that name
     for name, path in tables.items():
         try:
-            connection.execute(f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS FROM {_parquet(path, base_dir)}")
+            connection.execute(
+                f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS FROM {_parquet(path, base_dir, what)}"
+            )
         except duckdb.Error as error:
             raise SourceError(
                 f"{what}: table {name!r} cannot be read from {_located(path, base_dir)}: {first_line(error)}",
@@ -46,10 +51,20 @@ def register_tables(
             ) from error
 
 
-def describe_query(connection: duckdb.DuckDBPyConnection, query: str, *, what: str) -> dict[str, str]:
-    """Column name -> DuckDB type name of a query's result, in its order. Reads no row."""
+def source_relation(connection: duckdb.DuckDBPyConnection, source: Source, base_dir: Path, *, what: str) -> str:
+    """SQL of a source's rows: a query with its tables registered, or the one Parquet file itself."""
+    if source.query is not None:
+        register_tables(connection, source.tables, base_dir, what=what)
+        return subquery(source.query)
+    (path,) = source.tables.values()
+    register_tables(connection, {path: path}, base_dir, what=what)
+    return identifier(path)
+
+
+def describe(connection: duckdb.DuckDBPyConnection, relation: str, *, what: str) -> dict[str, str]:
+    """Column name -> DuckDB type name of a relation, in its order. Reads no row."""
     try:
-        rows = connection.execute(f"DESCRIBE SELECT * FROM {subquery(query)}").fetchall()
+        rows = connection.execute(f"DESCRIBE SELECT * FROM {relation} AS source").fetchall()
     except duckdb.Error as error:
         raise SourceError(
             f"{what}: its query fails: {first_line(error)}", hint="Mend the query in the feature repository."
@@ -57,11 +72,16 @@ def describe_query(connection: duckdb.DuckDBPyConnection, query: str, *, what: s
     return {str(row[0]): str(row[1]) for row in rows}
 
 
-def _parquet(path: str, base_dir: Path) -> str:
+def _parquet(path: str, base_dir: Path, what: str) -> str:
     located = _located(path, base_dir)
-    if "://" not in located and Path(located).is_dir():
-        return f"read_parquet({literal(f'{located}/**/*.parquet')}, hive_partitioning = true)"
-    return f"read_parquet({literal(located)}, hive_partitioning = false)"
+    if "://" in located or not Path(located).is_dir():
+        return f"read_parquet({literal(located)}, hive_partitioning = false)"
+    if (Path(located) / "_delta_log").exists():
+        raise SourceError(
+            f"{what}: {located} is a Delta table, and its files alone do not say which rows count.",
+            hint="Write it as Parquet.",
+        )
+    return f"read_parquet({literal(f'{located}/**/*.parquet')}, hive_partitioning = true)"
 
 
 def _located(path: str, base_dir: Path) -> str:

@@ -19,7 +19,7 @@ from feast.value_type import ValueType
 
 from trueup.errors import SourceError
 from trueup.hashing import canonical_json
-from trueup.stores.asof_sql import subquery
+from trueup.stores.asof_sql import is_timestamp, subquery
 
 FORMAT = 1
 """Version of the JSON in the proto's `custom_options.configuration`."""
@@ -44,7 +44,6 @@ _SCALARS: dict[str, ValueType] = {
     "UUID": ValueType.UUID,
 }
 _DECIMAL = re.compile(r"DECIMAL\(\d+,\d+\)")
-_TIMESTAMP = re.compile(r"TIMESTAMP(TZ)?(_S|_MS|_NS)?( WITH TIME ZONE)?")
 
 
 class DuckDBQuerySource(DataSource):
@@ -145,7 +144,7 @@ class DuckDBQuerySource(DataSource):
                     f"source {self.name}: its query gives no column {column!r}; it gives {', '.join(types)}.",
                     hint="Select it in the query, or name another timestamp column.",
                 )
-            if not _is_timestamp(types[column]):
+            if not is_timestamp(types[column]):
                 raise SourceError(
                     f"source {self.name}: column {column!r} is {types[column]}, expected a TIMESTAMP.",
                     hint=f"Cast it in the query: CAST({column} AS TIMESTAMP).",
@@ -154,11 +153,11 @@ class DuckDBQuerySource(DataSource):
     def get_table_column_names_and_types(self, config: RepoConfig) -> Iterable[tuple[str, str]]:
         """Columns of the query's result with their DuckDB type names."""
         # DuckDB is heavy and optional: a serving process imports this file and never calls this.
-        from trueup.stores.duckdb_tables import connect, describe_query, register_tables
+        from trueup.stores.duckdb_tables import connect, describe, register_tables
 
         with connect() as connection:
             register_tables(connection, self.tables, repo_dir(config), what=f"source {self.name}")
-            return list(describe_query(connection, self.query, what=f"source {self.name}").items())
+            return list(describe(connection, subquery(self.query), what=f"source {self.name}").items())
 
     @staticmethod
     def source_datatype_to_feast_value_type() -> Callable[[str], ValueType]:
@@ -178,7 +177,7 @@ def feast_value_type(duckdb_type: str) -> ValueType:
     """Feast's type of a DuckDB type name, as `feast apply` infers it for a view without a schema."""
     if duckdb_type in _SCALARS:
         return _SCALARS[duckdb_type]
-    if _is_timestamp(duckdb_type):
+    if is_timestamp(duckdb_type):
         return ValueType.UNIX_TIMESTAMP
     if _DECIMAL.fullmatch(duckdb_type):
         return ValueType.DOUBLE
@@ -190,7 +189,3 @@ def feast_value_type(duckdb_type: str) -> ValueType:
         f"DuckDB type {duckdb_type} has no Feast type.",
         hint="Cast the column in the source's query, or declare the view's schema.",
     )
-
-
-def _is_timestamp(duckdb_type: str) -> bool:
-    return duckdb_type == "DATE" or _TIMESTAMP.fullmatch(duckdb_type) is not None

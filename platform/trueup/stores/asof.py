@@ -1,0 +1,268 @@
+"""As-of reads of one feature view's source: `read_view` for history, `read_latest` for materialization.
+
+Both run the source's query once, on the connection they are given, and keep what may count in a table of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trueup.contracts.contract import View
+from trueup.errors import InputError, SourceError
+from trueup.frame import EVENT_TIME, STATUS, Status
+from trueup.instants import EPOCH, AsOfRule, format_instant
+from trueup.stores.asof_sql import LANDINGS_WANTED, Rows, identifier, is_key_type, is_timestamp, key
+from trueup.stores.duckdb_tables import describe, first_line, source_relation
+from trueup.stores.landing import NEVER, landings, micros
+from trueup.stores.ledger import Run
+from trueup.stores.typed import as_timestamps, feature_column, instants, key_column
+
+
+@dataclass(frozen=True)
+class ViewRows:
+    """One view's part of a frame: one row per request row, in its order.
+
+    features, statuses: one column per feature of the view, under its own name; values and int8 `Status` numbers as in
+    `FeatureFrame`.
+    event_timestamps: event time of the row that won (timestamp[us, UTC]); null where the status is MISSING.
+    """
+
+    features: pa.Table
+    statuses: pa.Table
+    event_timestamps: pa.Array
+
+
+@dataclass(frozen=True)
+class LatestRows:
+    """What one materialization writes: one row per entity key, in key order.
+
+    keys: one column per join key, under its own name. features: one column per feature, under its own name.
+    event_timestamps, created_timestamps: timestamp[us, UTC]; created is null where the source does not say.
+    """
+
+    keys: pa.Table
+    features: pa.Table
+    event_timestamps: pa.Array
+    created_timestamps: pa.Array
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.event_timestamps)
+
+
+def read_view(
+    connection: duckdb.DuckDBPyConnection,
+    view: View,
+    rows: pa.Table,
+    *,
+    instant: str,
+    rule: AsOfRule,
+    runs: Sequence[Run] = (),
+    base_dir: Path,
+) -> ViewRows:
+    """The features of `view` as of each row's own instant: one row in, one row out, in order.
+
+    rows: the view's key columns (`JoinKey.request`) and the column `instant` (timestamps; without a time zone, UTC),
+    in any order, with any duplicates; a row with a null key is MISSING. runs: the view's runs in the ledger; only
+    `served` looks at them. base_dir: the feature repository, which relative paths of the source are relative to.
+
+    Of an entity's rows with effective instant <= T (and created <= rule.pinned) the greatest (event time, created)
+    wins, and is EXPIRED if T - event time > TTL. The effective instant is the later of the event time and the landing:
+    none (unbounded), the created time (label), or what ledger and schedule say (served). A row without created time
+    is known at its event time; one without event time or with a null key never counts. Two rows of an entity with
+    both clocks equal and different values are an error where they decide a result that is not expired: elsewhere they
+    change nothing that is read.
+
+    Raises SourceError when the source cannot be read, is ambiguous, or holds values its declared types cannot;
+    InputError when a key or instant of `rows` cannot be used.
+    """
+    what = _what(view)
+    request, last = _requests(view, rows, instant)
+    if request.num_rows == 0:
+        return _no_rows(view)
+    with _source(connection, view, base_dir, what) as source:
+        connection.register("trueup_requests", request)
+        connection.execute("CREATE OR REPLACE TABLE trueup.requests AS FROM trueup_requests")
+        connection.unregister("trueup_requests")
+        pinned = None if rule.pinned is None else micros(rule.pinned)
+        connection.execute(source.history(until=last, known_until=pinned))
+        if rule.known_at == "served":
+            _write_landings(connection, view, runs)
+        connection.execute(source.matched(known_at=rule.known_at, ttl=view.ttl))
+        _refuse_ambiguous(connection, source.ambiguous_matches(), view, what)
+        return _view_rows(view, _arrow(connection, source.gathered()), what)
+
+
+def read_latest(
+    connection: duckdb.DuckDBPyConnection,
+    view: View,
+    *,
+    start: datetime | None,
+    end: datetime,
+    known_at: datetime,
+    known_after: datetime | None = None,
+    base_dir: Path,
+) -> LatestRows:
+    """Of each entity the row with the greatest (event time, created) that a materialization may write.
+
+    A row may be written if start <= event time <= end (start None: from the beginning), created <= known_at and, where
+    known_after is given, max(event time, created) > known_after. Raises SourceError as `read_view` does.
+    """
+    what = _what(view)
+    with _source(connection, view, base_dir, what) as source:
+        latest = source.latest(
+            start=None if start is None else micros(start),
+            end=micros(end),
+            known_at=micros(known_at),
+            known_after=None if known_after is None else micros(known_after),
+        )
+        connection.execute(latest)
+        _refuse_ambiguous(connection, source.ambiguous_latest(), view, what)
+        table = _arrow(connection, source.latest_rows())
+    keys = {
+        item.name: feature_column(table[name], item.dtype, what=f"{what}: join key {item.name}")
+        for item, name in zip(view.keys, source.key_names, strict=True)
+    }
+    features = {
+        item.name: feature_column(table[name], item.dtype, what=f"{what}: feature {item.name}")
+        for item, name in zip(view.features, source.feature_names, strict=True)
+    }
+    created = table["c"].combine_chunks()
+    if view.source.created_column is None:
+        created = pa.nulls(table.num_rows, pa.int64())
+    return LatestRows(
+        keys=pa.table(keys),
+        features=pa.table(features),
+        event_timestamps=as_timestamps(table["e"].combine_chunks()),
+        created_timestamps=as_timestamps(created),
+    )
+
+
+def _what(view: View) -> str:
+    return f"feature view {view.table}" if view.name == view.table else f"feature view {view.table} (as {view.name})"
+
+
+def _requests(view: View, rows: pa.Table, instant: str) -> tuple[pa.Table, int]:
+    """Table of row number `i`, instant `t` and the typed keys; and the latest instant."""
+    wanted = [*dict.fromkeys(item.request for item in view.keys), instant]
+    for name in wanted:
+        if name not in rows.column_names:
+            raise InputError(
+                name,
+                f"{_what(view)} needs column {name!r}; the rows have {', '.join(rows.column_names) or 'no columns'}.",
+            )
+        if rows.column_names.count(name) > 1:
+            raise InputError(name, f"column {name!r} stands in the rows more than once.")
+    times = instants(rows[instant], field=instant)
+    columns = {"i": pa.array(np.arange(rows.num_rows, dtype=np.int64)), "t": times}
+    columns |= {
+        f"k{i}": key_column(rows[item.request], item.dtype, field=item.request) for i, item in enumerate(view.keys)
+    }
+    return pa.table(columns), pc.max(times).as_py() if rows.num_rows else 0
+
+
+@contextmanager
+def _source(connection: duckdb.DuckDBPyConnection, view: View, base_dir: Path, what: str) -> Iterator[Rows]:
+    """The source's rows, with its tables registered; what a read leaves in the connection is dropped again.
+
+    Whatever DuckDB finds wrong while the source is read is the source's fault, and is raised as a SourceError.
+    """
+    source = view.source
+    relation = source_relation(connection, source, base_dir, what=what)
+    types = describe(connection, relation, what=what)
+    for item in view.keys:
+        if not is_key_type(item.dtype):
+            raise SourceError(f"{what}: join key {item.name} is {item.dtype}, which cannot be a key.")
+    clocks = [source.timestamp_field, *([source.created_column] if source.created_column is not None else [])]
+    names = [*(item.name for item in view.keys), *(item.name for item in view.features)]
+    columns = [*map(source.column, names), *clocks]
+    if absent := [name for name in dict.fromkeys(columns) if name not in types]:
+        raise SourceError(
+            f"{what}: its source has no column {', '.join(map(repr, absent))}; it has {', '.join(types)}.",
+            hint="Mend the source's query or field_mapping, or the view's schema.",
+        )
+    for name in clocks:
+        if not is_timestamp(types[name]):
+            raise SourceError(
+                f"{what}: column {name!r} of its source is {types[name]}, expected a TIMESTAMP.",
+                hint="Cast it where the source is written.",
+            )
+    rows = Rows(
+        relation=relation,
+        keys=tuple(key(source.column(k.name), types[source.column(k.name)], k.dtype) for k in view.keys),
+        event=source.timestamp_field,
+        created=source.created_column,
+        features=tuple(identifier(source.column(item.name)) for item in view.features),
+    )
+    connection.execute("CREATE SCHEMA trueup")
+    try:
+        yield rows
+    except duckdb.Error as error:
+        raise SourceError(
+            f"{what}: its source cannot be read: {first_line(error)}",
+            hint="Mend the source's query or data, or the declared types.",
+        ) from error
+    finally:
+        connection.execute("DROP SCHEMA trueup CASCADE")
+
+
+def _arrow(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    table: pa.Table = connection.sql(query).to_arrow_table()
+    return table
+
+
+def _write_landings(connection: duckdb.DuckDBPyConnection, view: View, runs: Sequence[Run]) -> None:
+    wanted = connection.execute(LANDINGS_WANTED).fetchnumpy()
+    event, created = (np.asarray(wanted[name], dtype=np.int64) for name in ("e", "c"))
+    landed = landings(event, created, view.schedule, runs)
+    known = landed != NEVER
+    table = pa.table({"e": event[known], "c": created[known], "landed": landed[known]})
+    connection.register("trueup_landings", table)
+    connection.execute("CREATE OR REPLACE TABLE trueup.landings AS FROM trueup_landings")
+    connection.unregister("trueup_landings")
+
+
+def _refuse_ambiguous(connection: duckdb.DuckDBPyConnection, query: str, view: View, what: str) -> None:
+    found = connection.execute(query).fetchone()
+    if found is None:
+        return
+    *keys, event, created = found
+    entity = ", ".join(f"{item.name}={value!r}" for item, value in zip(view.keys, keys, strict=True)) or "(no key)"
+    raise SourceError(
+        f"{what}: its source is ambiguous: entity {entity} has rows with different values at event time "
+        f"{_shown(event)} and created time {_shown(created)}.",
+        hint="Make the two rows one, or give the later one a later created time.",
+    )
+
+
+def _shown(stored: int) -> str:
+    return format_instant(EPOCH + timedelta(microseconds=stored))
+
+
+def _view_rows(view: View, table: pa.Table, what: str) -> ViewRows:
+    base = table["status"].combine_chunks()
+    features: dict[str, pa.Array] = {}
+    statuses: dict[str, pa.Array] = {}
+    for item, name in zip(view.features, (f"f{i}" for i in range(len(view.features))), strict=True):
+        column = feature_column(table[name], item.dtype, what=f"{what}: feature {item.name}")
+        null = pc.and_(pc.equal(base, int(Status.PRESENT)), pc.is_null(column))
+        features[item.name] = column
+        statuses[item.name] = pc.if_else(null, pa.scalar(int(Status.NULL), STATUS), base)
+    return ViewRows(pa.table(features), pa.table(statuses), as_timestamps(table["e"].combine_chunks()))
+
+
+def _no_rows(view: View) -> ViewRows:
+    return ViewRows(
+        pa.schema([(item.name, item.arrow) for item in view.features]).empty_table(),
+        pa.schema([(item.name, STATUS) for item in view.features]).empty_table(),
+        pa.array([], EVENT_TIME),
+    )

@@ -1,0 +1,212 @@
+"""`read_view` and `read_latest` against the oracle, over random histories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.oracles import asof as oracle
+from tests.oracles.histories import (
+    START,
+    STEP,
+    histories,
+    instants,
+    ledgers,
+    request_table,
+    requests,
+    rules,
+    views,
+    write,
+)
+
+from trueup.contracts.contract import View
+from trueup.errors import SourceError
+from trueup.instants import AsOfRule
+from trueup.stores.asof import ViewRows, read_latest, read_view
+from trueup.stores.duckdb_tables import connect
+from trueup.stores.ledger import BEGINNING, Run
+
+SETTINGS = settings(
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with connect(threads=2) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("source") / "rows of 'it'.parquet"
+
+
+def answers(read: ViewRows) -> list[oracle.Answer]:
+    features = [column.to_pylist() for column in read.features.columns]
+    statuses = [column.to_pylist() for column in read.statuses.columns]
+    return [
+        oracle.Answer(tuple(column[i] for column in features), tuple(column[i] for column in statuses), event)
+        for i, event in enumerate(read.event_timestamps.to_pylist())
+    ]
+
+
+@SETTINGS
+@given(data=st.data())
+def test_a_read_gives_what_the_rules_say_for_every_row_in_order(
+    connection: duckdb.DuckDBPyConnection, path: Path, data: st.DataObject
+) -> None:
+    view = data.draw(views(path))
+    rows = data.draw(histories(view, ambiguous=data.draw(st.booleans())))
+    runs = data.draw(ledgers(view))
+    asked = data.draw(requests(view))
+    rule = data.draw(rules)
+    write(view, rows, path)
+
+    def read() -> ViewRows:
+        table = request_table(view, asked)
+        return read_view(connection, view, table, instant="event_timestamp", rule=rule, runs=runs, base_dir=Path())
+
+    try:
+        expected = [
+            oracle.read(
+                rows,
+                keys,
+                instant,
+                features=len(view.features),
+                ttl=view.ttl,
+                rule=rule,
+                schedule=view.schedule,
+                runs=runs,
+            )
+            for keys, instant in asked
+        ]
+    except oracle.AmbiguousError:
+        with pytest.raises(SourceError, match="ambiguous"):
+            read()
+        return
+    got = read()
+    assert answers(got) == expected
+    assert got.features.schema == pa.schema([(item.name, item.arrow) for item in view.features])
+
+
+@SETTINGS
+@given(data=st.data())
+def test_a_pull_takes_the_newest_row_of_each_entity_that_the_run_may_read(
+    connection: duckdb.DuckDBPyConnection, path: Path, data: st.DataObject
+) -> None:
+    view = data.draw(views(path))
+    rows = data.draw(histories(view, ambiguous=data.draw(st.booleans())))
+    run = data.draw(ledgers(view).filter(bool))[0]
+    write(view, rows, path)
+    try:
+        expected = sorted(oracle.pull(rows, run), key=lambda row: row.keys)
+    except oracle.AmbiguousError:
+        with pytest.raises(SourceError, match="ambiguous"):
+            pull(connection, view, run)
+        return
+    assert pull(connection, view, run) == [
+        (row.keys, row.values, row.event, row.known if view.source.created_column else None) for row in expected
+    ]
+
+
+def pull(
+    connection: duckdb.DuckDBPyConnection, view: View, run: Run
+) -> list[tuple[tuple[object, ...], tuple[object, ...], datetime, datetime | None]]:
+    got = read_latest(
+        connection,
+        view,
+        start=run.event_start,
+        end=run.event_end,
+        known_at=run.known_at,
+        known_after=run.known_after,
+        base_dir=Path(),
+    )
+    keys = list(zip(*(column.to_pylist() for column in got.keys.columns), strict=True)) or [()] * got.num_rows
+    values = list(zip(*(column.to_pylist() for column in got.features.columns), strict=True))
+    return list(zip(keys, values, got.event_timestamps.to_pylist(), got.created_timestamps.to_pylist(), strict=True))
+
+
+@st.composite
+def real_runs(draw: st.DrawFn, view: View) -> list[Run]:
+    """Runs as `materialize` makes them, one after the other: full or incremental, some of them crashed.
+
+    The first is full, covers everything and succeeds: what the store holds before the ledger begins is no business of
+    the ledger's.
+    """
+    runs: list[Run] = []
+    clock = START
+    cursor: datetime | None = None
+    for run_id in range(draw(st.integers(1, 6))):
+        started = clock + draw(st.integers(0, 2)) * STEP
+        finished = started + draw(st.integers(0, 1)) * STEP / 2
+        crashed = run_id > 0 and draw(st.integers(0, 3)) == 0
+        incremental = cursor is not None and draw(st.booleans())
+        narrow = run_id > 0 and draw(st.integers(0, 3)) == 0
+        runs.append(
+            Run(
+                run_id=run_id,
+                project="test",
+                view=view.table,
+                started_at=started,
+                finished_at=None if crashed else finished,
+                known_at=started,
+                known_after=cursor if incremental else None,
+                event_start=draw(instants) if narrow else BEGINNING,
+                event_end=started,
+                rows=0,
+                definition_hash="",
+            )
+        )
+        clock = finished
+        if not crashed and not narrow:
+            cursor = started
+    return runs
+
+
+@SETTINGS
+@given(data=st.data())
+def test_a_served_read_is_what_an_online_store_written_run_by_run_would_have_answered(
+    connection: duckdb.DuckDBPyConnection, path: Path, data: st.DataObject
+) -> None:
+    """Law 1, with the oracle's pull, the store's compare-and-set, and our read on the other side."""
+    view = data.draw(views(path))
+    rows = data.draw(histories(view, ambiguous=False))
+    runs = data.draw(real_runs(view))
+    first = runs[0].finished_at
+    assert first is not None
+    asked = [(keys, instant) for keys, instant in data.draw(requests(view)) if instant >= first]
+    asked += [
+        (keys, run.finished_at + off)
+        for keys in {row.keys for row in rows}
+        for run in runs
+        if run.finished_at is not None
+        for off in (timedelta(), STEP / 2)
+    ]
+    write(view, rows, path)
+
+    expected: dict[int, oracle.Answer] = {}
+    store = oracle.OnlineStore()
+    writes = [run for run in runs if run.finished_at is not None]
+    for i, (keys, instant) in sorted(enumerate(asked), key=lambda item: item[1][1]):
+        while writes and writes[0].finished_at is not None and writes[0].finished_at <= instant:
+            for row in oracle.pull(rows, writes.pop(0)):
+                store.write(row)
+        expected[i] = store.read(keys, instant, features=len(view.features), ttl=view.ttl)
+
+    got = read_view(
+        connection,
+        view,
+        request_table(view, asked),
+        instant="event_timestamp",
+        rule=AsOfRule("served"),
+        runs=runs,
+        base_dir=Path(),
+    )
+    assert answers(got) == [expected[i] for i in range(len(asked))]
