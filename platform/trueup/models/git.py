@@ -50,7 +50,7 @@ def git_state(folder: Path) -> GitState:
 
 
 def _diff(root: Path) -> bytes:
-    """From HEAD to the files as they are, with an index and an object folder of its own: the repository's stay as is."""
+    """From HEAD to the files as they are, by way of an index and an object folder that are thrown away."""
     objects = os.fsdecode(_git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects")).rstrip("\n")
     index = os.fsdecode(_git(root, "rev-parse", "--path-format=absolute", "--git-path", "index")).rstrip("\n")
     with tempfile.TemporaryDirectory() as scratch:

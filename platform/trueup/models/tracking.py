@@ -49,7 +49,7 @@ with _quiet():
     import mlflow.sklearn
     from mlflow import MlflowClient
     from mlflow.entities import Dataset as MlflowDataset
-    from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
+    from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model, ModelSignature
@@ -67,7 +67,10 @@ TRUSTED_TYPES = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredict
 REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
 """What a model needs to predict outside trueup. Named here, because MLflow's inference of them takes 17 s."""
 
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""How MLflow refuses a name it has not, or cannot have."""
 _SQLITE = "sqlite:///"
+_SQLITE_HEADER = b"SQLite format 3\0"
 _DIGEST_LENGTH = 32
 """Hex digits of a dataset's hash that MLflow keeps (its limit is 36); the `trueup.dataset` tag has all."""
 _BATCH = 100
@@ -156,8 +159,11 @@ class Tracking:
         """A new version of the model its card names. No alias moves."""
         name = logged.card.name
         with self._client(create=True) as client:
-            if not any(model.name == name for model in client.search_registered_models(f"name = '{name}'")):
+            try:
                 client.create_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
             # The folder's own address: MLflow would look `models:/<id>` up in its global store, not in this one.
             version = client.create_model_version(
                 name,
@@ -175,24 +181,25 @@ class Tracking:
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Points the alias at the version, in one step; where it pointed before no longer has it."""
         with self._client(create=True) as client:
-            self._known(client, model)
+            self._version(client, model, version)
             client.set_registered_model_alias(model, alias, str(version))
 
-    def resolve(self, model: str, ref: str | int) -> Registered:
+    def resolve(self, model: str, ref: str | int | None = None) -> Registered:
         """The version behind an alias, or a version (a number, or text of digits) itself.
 
-        Raises ModelError that lists what there is, when there is no such model, alias or version.
+        Without `ref`, `model` brings it: NAME@ALIAS or NAME/VERSION. Raises ModelError that lists what there is,
+        when there is no such model, alias or version.
         """
         with self._client(create=False) as client:
             return _registered(self._version(client, model, ref))
 
-    def load_card(self, model: str, ref: str | int) -> ModelCard:
+    def load_card(self, model: str, ref: str | int | None = None) -> ModelCard:
         """The card of a registered model; ModelError when trueup did not train it."""
         with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
             version = self._version(client, model, ref)
             return self._card(client, version, scratch)
 
-    def load_bundle(self, model: str, ref: str | int) -> Bundle:
+    def load_bundle(self, model: str, ref: str | int | None = None) -> Bundle:
         """A registered model, ready to predict. Writes nothing to the store."""
         with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
             version = self._version(client, model, ref)
@@ -228,8 +235,7 @@ class Tracking:
         client.log_batch(
             run_id,
             metrics=[
-                Metric(key, value, at, 0, model_id=model.model_id, run_id=run_id)
-                for key, value in card.metrics.items()
+                Metric(key, value, at, 0, model_id=model.model_id, run_id=run_id) for key, value in card.metrics.items()
             ],
         )
         with tempfile.TemporaryDirectory() as scratch:
@@ -243,30 +249,32 @@ class Tracking:
 
     # ------------------------------------------------------------------ reading
 
-    def _version(self, client: MlflowClient, model: str, ref: str | int) -> ModelVersion:
-        aliases = self._known(client, model)
-        wanted = str(ref)
-        number = wanted if wanted.isdecimal() else aliases.get(wanted)
-        for version in client.search_model_versions(f"name = '{model}'"):
-            if number is not None and int(version.version) == int(number):
-                return version
-        versions = sorted(int(version.version) for version in client.search_model_versions(f"name = '{model}'"))
-        has = ", ".join(map(str, versions)) or "none"
-        points = ", ".join(f"{alias} -> {version}" for alias, version in sorted(aliases.items())) or "none"
-        what = "version" if wanted.isdecimal() else "alias"
-        raise ModelError(
-            f"model {model!r} in {self.uri} has no {what} {wanted!r}; its versions: {has}; its aliases: {points}."
-        )
+    def _version(self, client: MlflowClient, model: str, ref: str | int | None) -> ModelVersion:
+        model, wanted = (model, str(ref)) if ref is not None else _split(model)
+        try:
+            if wanted.isdecimal():
+                return client.get_model_version(model, wanted)
+            return client.get_model_version_by_alias(model, wanted)
+        except MlflowException as error:
+            if error.error_code not in _ABSENT:
+                raise
+            raise self._absent(client, model, wanted) from error
 
-    def _known(self, client: MlflowClient, model: str) -> dict[str, str]:
-        """Alias -> version of a registered model. Raises ModelError that lists the models there are."""
-        models = {found.name: found for found in client.search_registered_models()}
+    def _absent(self, client: MlflowClient, model: str, wanted: str) -> ModelError:
+        """Why there is no such version, and what there is instead."""
+        models = {found.name: found for found in client.search_registered_models(max_results=1000)}
         if model not in models:
-            raise ModelError(
+            return ModelError(
                 f"model {model!r} is not registered in {self.uri}, which has: {', '.join(sorted(models)) or 'none'}.",
                 hint="Train it (trueup train), or name another tracking store.",
             )
-        return {alias: str(version) for alias, version in models[model].aliases.items()}
+        aliases = sorted(models[model].aliases.items())
+        versions = sorted(int(found.version) for found in client.search_model_versions(f"name = '{model}'"))
+        return ModelError(
+            f"model {model!r} in {self.uri} has no {'version' if wanted.isdecimal() else 'alias'} {wanted!r}; "
+            f"its versions: {', '.join(map(str, versions)) or 'none'}; "
+            f"its aliases: {', '.join(f'{alias} -> {version}' for alias, version in aliases) or 'none'}."
+        )
 
     def _card(self, client: MlflowClient, version: ModelVersion, scratch: str) -> ModelCard:
         try:
@@ -297,13 +305,8 @@ class Tracking:
     @contextmanager
     def _client(self, *, create: bool) -> Iterator[MlflowClient]:
         """The client, opened once; what MLflow raises leaves as a ModelError that names the store."""
-        if self._file is not None and not self._file.exists():
-            if not create:
-                raise ModelError(
-                    f"tracking store {self.uri}: {self._file} does not exist.",
-                    hint="Train a model first (trueup train), or name another store.",
-                )
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+        if self._file is not None:
+            self._check_file(self._file, create=create)
         try:
             if self._opened is None:
                 with _quiet():
@@ -311,6 +314,20 @@ class Tracking:
             yield self._opened
         except MlflowException as error:
             raise ModelError(f"tracking store {self.uri}: {str(error).strip().splitlines()[0]}") from error
+
+    def _check_file(self, file: Path, *, create: bool) -> None:
+        """Before MLflow opens it: MLflow would make a file to read from, and retry for minutes on a broken one."""
+        if not file.exists() or file.stat().st_size == 0:
+            if not create:
+                raise ModelError(
+                    f"tracking store {self.uri}: {file} does not exist, or is empty.",
+                    hint="Train a model first (trueup train), or name another store.",
+                )
+            file.parent.mkdir(parents=True, exist_ok=True)
+            return
+        with file.open("rb") as opened:
+            if opened.read(len(_SQLITE_HEADER)) != _SQLITE_HEADER:
+                raise ModelError(f"tracking store {self.uri}: {file} is not an SQLite database.")
 
 
 def _sqlite_file(uri: str) -> Path | None:
@@ -321,6 +338,15 @@ def _sqlite_file(uri: str) -> Path | None:
     if not path:
         raise ModelError(f"tracking store {uri!r} names no file; expected such as sqlite:///mlruns/mlflow.db.")
     return Path(path).resolve()
+
+
+def _split(model: str) -> tuple[str, str]:
+    """NAME@ALIAS or NAME/VERSION to its two parts, as MLflow's own `models:/` addresses have them."""
+    for mark in "@/":
+        name, _, wanted = model.rpartition(mark)
+        if name and wanted and (mark == "@" or wanted.isdecimal()):
+            return name, wanted
+    raise ModelError(f"model {model!r} does not say which version; expected NAME@ALIAS or NAME/VERSION.")
 
 
 def _registered(version: ModelVersion) -> Registered:
@@ -413,7 +439,7 @@ def _signature(example: pd.DataFrame) -> ModelSignature:
         ColSpec(DataType.string if example[name].dtype == np.object_ else DataType.double, str(name))
         for name in example.columns
     ]
-    return ModelSignature(Schema(columns), Schema([TensorSpec(np.dtype(np.float64), (-1, 2))]))
+    return ModelSignature(Schema([*columns]), Schema([TensorSpec(np.dtype(np.float64), (-1, 2))]))
 
 
 def _estimator(path: Path, card: ModelCard) -> Any:
