@@ -65,26 +65,36 @@ def views(draw: st.DrawFn, path: Path, name: str = "view") -> View:
     )
 
 
-def keys_of(view: View) -> st.SearchStrategy[tuple[Any, ...]]:
-    """Keys of the view's types; sometimes a null."""
-    return st.tuples(*(st.sampled_from([*KEY_TYPES[key.dtype][1], None]) for key in view.keys))
+def key_pools(view: View) -> st.SearchStrategy[list[tuple[Any, ...]]]:
+    """The few entities of one history; a view without keys has the one."""
+    key = st.tuples(*(st.sampled_from(KEY_TYPES[key.dtype][1]) for key in view.keys))
+    return st.lists(key, min_size=1, max_size=3, unique=True)
+
+
+def keys_of(view: View, pool: list[tuple[Any, ...]]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """An entity of the pool; sometimes with a null in its key."""
+    known = st.sampled_from(pool)
+    if not view.keys:
+        return known
+    blank = st.builds(lambda key, i: (*key[:i], None, *key[i + 1 :]), known, st.integers(0, len(view.keys) - 1))
+    return st.one_of(*[known] * 6, blank)
 
 
 @st.composite
-def histories(draw: st.DrawFn, view: View, *, ambiguous: bool) -> list[Row]:
+def histories(draw: st.DrawFn, view: View, pool: list[tuple[Any, ...]], *, ambiguous: bool) -> list[Row]:
     """Rows of a view's source in any order: late ones, corrections, future ones, repeated ones, without clocks."""
     has_created = view.source.created_column is not None
-    width = len(view.features)
+    sometimes = st.one_of(*[instants] * 6, st.none())
     row = st.builds(
         Row,
-        keys=keys_of(view),
-        event=instants | st.none() if draw(st.booleans()) else instants,
-        created=(instants | st.none()) if has_created else st.none(),
-        values=st.tuples(*([st.integers(0, 3) | st.none()] * width)),
+        keys=keys_of(view, pool),
+        event=sometimes,
+        created=sometimes if has_created else st.none(),
+        values=st.tuples(*([st.integers(0, 3) | st.none()] * len(view.features))),
     )
-    rows = draw(st.lists(row, max_size=14))
+    rows = draw(st.lists(row, min_size=draw(st.sampled_from([0, 5, 12])), max_size=16))
     if not ambiguous:
-        known = {}
+        known: dict[Any, Row] = {}
         for item in rows:
             known.setdefault((item.keys, item.event, item.created or item.event), item)
         rows = [known[item.keys, item.event, item.created or item.event] for item in rows]
@@ -128,11 +138,16 @@ def write(view: View, rows: list[Row], path: Path) -> None:
 
 
 @st.composite
-def requests(draw: st.DrawFn, view: View) -> list[tuple[tuple[Any, ...], datetime]]:
-    """Entity rows in any order, with repeats, null keys and instants between the steps."""
-    between = st.sampled_from([timedelta(), timedelta(microseconds=-1), timedelta(microseconds=1)])
-    instant = st.builds(lambda at, off: at + off, instants, between)
-    return draw(st.lists(st.tuples(keys_of(view), instant), max_size=8))
+def requests(draw: st.DrawFn, view: View, pool: list[tuple[Any, ...]]) -> list[tuple[tuple[Any, ...], datetime]]:
+    """Entity rows in any order, with repeats, null keys, unknown keys and instants just beside the steps."""
+    if draw(st.integers(0, 9)) == 0:
+        return []
+    off = draw(st.sampled_from([timedelta(), timedelta(microseconds=-1), timedelta(microseconds=1)]))
+    grid = [(keys, START + step * STEP + off) for keys in pool for step in range(STEPS + 2)]
+    other = st.tuples(keys_of(view, pool) | keys_of(view, draw(key_pools(view))), instants)
+    asked = grid + draw(st.lists(other, max_size=6))
+    draw(st.randoms(use_true_random=False)).shuffle(asked)
+    return asked
 
 
 def request_table(view: View, asked: list[tuple[tuple[Any, ...], datetime]]) -> pa.Table:

@@ -17,6 +17,7 @@ from tests.oracles.histories import (
     STEP,
     histories,
     instants,
+    key_pools,
     ledgers,
     request_table,
     requests,
@@ -63,9 +64,10 @@ def test_a_read_gives_what_the_rules_say_for_every_row_in_order(
     connection: duckdb.DuckDBPyConnection, path: Path, data: st.DataObject
 ) -> None:
     view = data.draw(views(path))
-    rows = data.draw(histories(view, ambiguous=data.draw(st.booleans())))
+    pool = data.draw(key_pools(view))
+    rows = data.draw(histories(view, pool, ambiguous=data.draw(st.booleans())))
     runs = data.draw(ledgers(view))
-    asked = data.draw(requests(view))
+    asked = data.draw(requests(view, pool))
     rule = data.draw(rules)
     write(view, rows, path)
 
@@ -102,7 +104,8 @@ def test_a_pull_takes_the_newest_row_of_each_entity_that_the_run_may_read(
     connection: duckdb.DuckDBPyConnection, path: Path, data: st.DataObject
 ) -> None:
     view = data.draw(views(path))
-    rows = data.draw(histories(view, ambiguous=data.draw(st.booleans())))
+    pool = data.draw(key_pools(view))
+    rows = data.draw(histories(view, pool, ambiguous=data.draw(st.booleans())))
     run = data.draw(ledgers(view).filter(bool))[0]
     write(view, rows, path)
     try:
@@ -177,11 +180,12 @@ def test_a_served_read_is_what_an_online_store_written_run_by_run_would_have_ans
 ) -> None:
     """Law 1, with the oracle's pull, the store's compare-and-set, and our read on the other side."""
     view = data.draw(views(path))
-    rows = data.draw(histories(view, ambiguous=False))
+    pool = data.draw(key_pools(view))
+    rows = data.draw(histories(view, pool, ambiguous=False))
     runs = data.draw(real_runs(view))
     first = runs[0].finished_at
     assert first is not None
-    asked = [(keys, instant) for keys, instant in data.draw(requests(view)) if instant >= first]
+    asked = [(keys, instant) for keys, instant in data.draw(requests(view, pool)) if instant >= first]
     asked += [
         (keys, run.finished_at + off)
         for keys in {row.keys for row in rows}
