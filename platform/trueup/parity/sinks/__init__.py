@@ -1,0 +1,1 @@
+"""Ways to show a report. Each takes the data and gives text; none computes anything."""

@@ -1,0 +1,210 @@
+"""From findings to a result: cells are counted, a few are shown. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from trueup.frame import FeatureFrame, Status
+from trueup.instants import EPOCH, as_utc, format_instant
+from trueup.parity.causes import BIT, CAUSES, UNEXPLAINED
+from trueup.parity.compare import NO_TIME, Mask, Outcome, cells
+from trueup.parity.explain import Case, Findings
+from trueup.parity.report import Bucket, Cell, FeatureResult, RoleResult, Sample
+
+SAMPLES = 6
+"""How many cells are shown of each cause."""
+MOST_BUCKETS = 62
+_WIDTHS = tuple(timedelta(hours=hours) for hours in (1, 3, 6, 12, 24, 7 * 24, 28 * 24))
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What identifies the rows of a case. at: instants, microseconds since 1970 UTC. The others are absent in
+    a check without requests."""
+
+    at: npt.NDArray[np.int64]
+    request: pa.Array | None = None
+    row: pa.Array | None = None
+    role: pa.Array | None = None
+
+    def subset(self, rows: npt.NDArray[np.int64]) -> Labels:
+        """Of these rows alone."""
+        positions = pa.array(rows)
+        columns = (self.request, self.row, self.role)
+        return Labels(self.at[rows], *(None if column is None else column.take(positions) for column in columns))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts and samples of a case; the tallies of its parts add up to it."""
+
+    rows: int = 0
+    features: Mapping[str, FeatureResult] = field(default_factory=dict)
+    samples: tuple[Sample, ...] = ()
+
+    def __add__(self, other: Tally) -> Tally:
+        features = dict(self.features)
+        for name, result in other.features.items():
+            features[name] = features[name] + result if name in features else result
+        return Tally(self.rows + other.rows, features, _few(self.samples + other.samples))
+
+
+def tally(case: Case, findings: Findings, labels: Labels) -> Tally:
+    dtypes = {view.column(item.name): item.dtype for view in case.contract.views for item in view.features} | {
+        view.column(item.name): item.dtype for view in case.contract.on_demand for item in view.outputs
+    }
+    features = {
+        column: _feature(findings, column, dtypes.get(column, "unknown")) for column in findings.comparison.counts
+    }
+    return Tally(case.served.num_rows, features, tuple(_samples(case, findings, labels)))
+
+
+def roles(findings: Findings, labels: Labels) -> dict[str, RoleResult]:
+    """Role -> its part of the rows, in the order of their names."""
+    if labels.role is None or not len(labels.at):
+        return {}
+    codes = labels.role.dictionary_encode()
+    compared, mismatched, unexplained = _per_row(findings, len(labels.at))
+    names = codes.dictionary.to_pylist()
+    of_row = np.asarray(codes.indices.fill_null(-1))
+    found = {}
+    for number, name in sorted(enumerate(names), key=lambda item: str(item[1])):
+        mask = of_row == number
+        found[str(name)] = RoleResult(
+            int(mask.sum()), int(compared[mask].sum()), int(mismatched[mask].sum()), int(unexplained[mask].sum())
+        )
+    return found
+
+
+def timeline(findings: Findings, labels: Labels) -> tuple[Bucket, ...]:
+    """Compared and mismatched cells over time, in at most MOST_BUCKETS buckets of one of a few round widths."""
+    if not len(labels.at):
+        return ()
+    first, last = int(labels.at.min()), int(labels.at.max())
+    width = next((w for w in _WIDTHS if (last - first) / (w // _MICROSECOND) < MOST_BUCKETS - 1), None)
+    step = (width or timedelta(days=math.ceil((last - first) / 86_400e6 / (MOST_BUCKETS - 1)))) // _MICROSECOND
+    origin = first // step * step
+    number = (labels.at - origin) // step
+    compared, mismatched, _ = _per_row(findings, len(labels.at))
+    buckets = int(number.max()) + 1
+    sums = [np.bincount(number, weights=weights, minlength=buckets) for weights in (None, compared, mismatched)]
+    return tuple(
+        Bucket(EPOCH + (origin + index * step) * _MICROSECOND, *(int(column[index]) for column in sums))
+        for index in range(buckets)
+    )
+
+
+def shown(value: Any) -> str:
+    """A value as text that loses nothing: floats to the last digit, instants as ISO 8601, lists as JSON."""
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    if isinstance(value, datetime):
+        return format_instant(as_utc(value))
+    if isinstance(value, bytes):
+        return f"0x{value.hex()}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return json.dumps([None if item is None else item if isinstance(item, str) else shown(item) for item in value])
+    return str(value)
+
+
+def _feature(findings: Findings, column: str, dtype: str) -> FeatureResult:
+    counts = findings.comparison.counts[column]
+    bits = findings.causes.get(column)
+    during = findings.during_materialization.get(column, 0)
+    if bits is None:
+        return FeatureResult(dtype, counts, during_materialization=during)
+    mismatched = findings.comparison.codes[column] >= Outcome.VALUE
+    return FeatureResult(
+        dtype=dtype,
+        counts=counts,
+        unexplained=int((mismatched & (bits == 0)).sum()),
+        during_materialization=during,
+        by_cause={cause.name: number for cause in CAUSES if (number := int(np.count_nonzero(bits & BIT[cause.name])))},
+    )
+
+
+def _per_row(findings: Findings, rows: int) -> tuple[npt.NDArray[np.int64], ...]:
+    """Compared, mismatched and unexplained cells of each row."""
+    compared, mismatched, unexplained = (np.zeros(rows, np.int64) for _ in range(3))
+    for column, codes in findings.comparison.codes.items():
+        compared += codes != Outcome.NOT_COMPARED
+        mask = codes >= Outcome.VALUE
+        mismatched += mask
+        if column in findings.causes:
+            unexplained += mask & (findings.causes[column] == 0)
+    return compared, mismatched, unexplained
+
+
+def _samples(case: Case, findings: Findings, labels: Labels) -> Iterator[Sample]:
+    """A few cells of each cause, from the features that have most of them, spread over the rows."""
+    mismatches = findings.comparison.mismatches()
+    for name in (*(cause.name for cause in CAUSES), UNEXPLAINED):
+        masks = {column: _having(findings, column, mask, name) for column, mask in mismatches.items()}
+        # Sorting is stable: features with equally many keep the contract's order.
+        columns = sorted((c for c in masks if masks[c].any()), key=lambda c: -int(masks[c].sum()))[:SAMPLES]
+        for index, column in enumerate(columns):
+            share = SAMPLES // len(columns) + (index < SAMPLES % len(columns))
+            rows = np.flatnonzero(masks[column])
+            for row in dict.fromkeys(rows[(2 * i + 1) * len(rows) // (2 * share)] for i in range(share)):
+                yield _sample(case, findings, labels, column, int(row))
+
+
+def _having(findings: Findings, column: str, mismatched: Mask, cause: str) -> Mask:
+    bits = findings.causes[column]
+    having: Mask = mismatched & ((bits == 0) if cause == UNEXPLAINED else (bits & BIT[cause]) != 0)
+    return having
+
+
+def _sample(case: Case, findings: Findings, labels: Labels, column: str, row: int) -> Sample:
+    bits = findings.causes[column][row]
+    owner = next((view for view in case.contract.views if case.views.get(column) == view.name), None)
+    names = [key.request for key in owner.keys] if owner else [item.name for item in case.contract.entity_fields]
+    return Sample(
+        feature=column,
+        causes=tuple(cause.name for cause in CAUSES if bits & BIT[cause.name]),
+        keys={name: shown(case.inputs.column(name)[row].as_py()) for name in dict.fromkeys(names)},
+        at=EPOCH + int(labels.at[row]) * _MICROSECOND,
+        served=_cell(case, case.served, column, row),
+        recomputed=_cell(case, findings.recomputed, column, row),
+        request=_at(labels.request, row),
+        row=_at(labels.row, row),
+        role=_at(labels.role, row),
+    )
+
+
+def _cell(case: Case, frame: FeatureFrame, column: str, row: int) -> Cell:
+    one = cells(frame, column, case.views.get(column)).take(np.array([row]))
+    value, status = one.values[0].as_py(), int(one.statuses[0])
+    time = None if one.times is None or one.times[0] == NO_TIME else EPOCH + int(one.times[0]) * _MICROSECOND
+    return Cell(
+        value=shown(value) if status == Status.PRESENT and value is not None else None,
+        status=Status(status).name.lower() if status in set(Status) else f"unknown ({status})",
+        event_time=time,
+    )
+
+
+def _at(column: pa.Array | None, row: int) -> Any:
+    return None if column is None else column[row].as_py()
+
+
+def _few(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The first SAMPLES of each set of causes."""
+    kept: dict[tuple[str, ...], int] = {}
+    chosen = []
+    for sample in samples:
+        kept[sample.causes] = kept.get(sample.causes, 0) + 1
+        if kept[sample.causes] <= SAMPLES:
+            chosen.append(sample)
+    return tuple(chosen)
