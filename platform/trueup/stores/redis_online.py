@@ -45,7 +45,7 @@ from trueup.stores.redis_connection import (
     store_errors,
 )
 from trueup.stores.redis_layout import check_collisions, decode_time, instant_of, time_field, value_field
-from trueup.stores.redis_read import MergedReads, Reply, merge_reads
+from trueup.stores.redis_read import MergedReads, Reply, merge_reads, queue
 from trueup.stores.redis_write import BATCH_ROWS, LOAD, Command, Row, compare_and_set, newest, overwrite
 from trueup.stores.value_bytes import check_type, stored_type
 
@@ -328,8 +328,7 @@ class RedisOnlineStore(feast_redis.RedisOnlineStore):
         client = await self.client_async(config)
         with store_errors(client):
             async with client.pipeline(transaction=False) as pipe:
-                for key, fields in merged.gets:
-                    pipe.hmget(key, list(fields))
+                queue(pipe, merged)
                 return list(await pipe.execute())
 
     # Deleting --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Reply = Sequence[bytes | None]
 Get = tuple[bytes, tuple[bytes, ...]]
@@ -42,6 +43,12 @@ def merge_reads(groups: Sequence[tuple[Sequence[bytes], Iterable[bytes | None]]]
             {key: (places[key], *layouts[wanted[key]][1][group]) for key in keys} for group, keys in enumerate(asked)
         ),
     )
+
+
+def queue(pipe: Any, reads: MergedReads) -> None:
+    """Put the commands into a redis-py pipeline, of either kind."""
+    for key, fields in reads.gets:
+        pipe.execute_command("HMGET", key, *fields)
 
 
 def _layout(
