@@ -22,16 +22,16 @@ DEPARTURES_BY_HOUR = """
     ), news AS (  -- what each instant adds; flights told of in one minute are one version
         SELECT
             {keys}, event_timestamp, greatest(created, event_timestamp) AS created,
-            count(*) FILTER (age = 0) AS told_1h,
-            count(dep_delay) FILTER (age = 0) AS departed_1h,
-            sum(dep_delay) FILTER (age = 0) AS delay_1h,
-            count(*) FILTER (age = 0 AND (cancelled OR dep_delay > 15)) AS late_1h,
-            count(*) FILTER (age = 0 AND cancelled) AS cancelled_1h,
+            count(*) FILTER (WHERE age = 0) AS told_1h,
+            count(dep_delay) FILTER (WHERE age = 0) AS departed_1h,
+            sum(dep_delay) FILTER (WHERE age = 0) AS delay_1h,
+            count(*) FILTER (WHERE age = 0 AND (cancelled OR dep_delay > 15)) AS late_1h,
+            count(*) FILTER (WHERE age = 0 AND cancelled) AS cancelled_1h,
             count(*) AS told_3h,
             count(dep_delay) AS departed_3h,
             sum(dep_delay) AS delay_3h,
-            count(*) FILTER (cancelled OR dep_delay > 15) AS late_3h,
-            count(*) FILTER (cancelled) AS cancelled_3h
+            count(*) FILTER (WHERE cancelled OR dep_delay > 15) AS late_3h,
+            count(*) FILTER (WHERE cancelled) AS cancelled_3h
         FROM departures JOIN reach USING (sched_hour)
         GROUP BY ALL
     ), known AS (  -- all that is known by each instant
@@ -111,8 +111,8 @@ ROUTE_HISTORY = """
             count(*) AS flights,
             count(dep_delay) AS departed,
             sum(dep_delay) AS delay,
-            count(*) FILTER (cancelled OR dep_delay > 15) AS late,
-            count(*) FILTER (cancelled) AS cancelled
+            count(*) FILTER (WHERE cancelled OR dep_delay > 15) AS late,
+            count(*) FILTER (WHERE cancelled) AS cancelled
         FROM departures
         GROUP BY ALL
     ), news AS (
