@@ -31,12 +31,11 @@ from trueup.stores.typed import as_timestamps, feature_column, instants, key_col
 class ViewRows:
     """One view's part of a frame: one row per request row, in its order.
 
-    features, statuses: one column per feature of the view, under its own name; values and int8 `Status` numbers as in
-    `FeatureFrame`.
+    values, statuses: one column per feature of the view, named `view__feature`, as in `FeatureFrame`.
     event_timestamps: event time of the row that won (timestamp[us, UTC]); null where the status is MISSING.
     """
 
-    features: pa.Table
+    values: pa.Table
     statuses: pa.Table
     event_timestamps: pa.Array
 
@@ -200,6 +199,7 @@ def _source(connection: duckdb.DuckDBPyConnection, view: View, base_dir: Path, w
         relation=relation,
         keys=tuple(key(source.column(k.name), types[source.column(k.name)], k.dtype) for k in view.keys),
         event=source.timestamp_field,
+        event_type=types[source.timestamp_field],
         created=source.created_column,
         features=tuple(identifier(source.column(item.name)) for item in view.features),
     )
@@ -250,19 +250,19 @@ def _shown(stored: int) -> str:
 
 def _view_rows(view: View, table: pa.Table, what: str) -> ViewRows:
     base = table["status"].combine_chunks()
-    features: dict[str, pa.Array] = {}
+    values: dict[str, pa.Array] = {}
     statuses: dict[str, pa.Array] = {}
-    for item, name in zip(view.features, (f"f{i}" for i in range(len(view.features))), strict=True):
-        column = feature_column(table[name], item.dtype, what=f"{what}: feature {item.name}")
+    for i, item in enumerate(view.features):
+        column = feature_column(table[f"f{i}"], item.dtype, what=f"{what}: feature {item.name}")
         null = pc.and_(pc.equal(base, int(Status.PRESENT)), pc.is_null(column))
-        features[item.name] = column
-        statuses[item.name] = pc.if_else(null, pa.scalar(int(Status.NULL), STATUS), base)
-    return ViewRows(pa.table(features), pa.table(statuses), as_timestamps(table["e"].combine_chunks()))
+        values[view.column(item.name)] = column
+        statuses[view.column(item.name)] = pc.if_else(null, pa.scalar(int(Status.NULL), STATUS), base)
+    return ViewRows(pa.table(values), pa.table(statuses), as_timestamps(table["e"].combine_chunks()))
 
 
 def _no_rows(view: View) -> ViewRows:
     return ViewRows(
-        pa.schema([(item.name, item.arrow) for item in view.features]).empty_table(),
-        pa.schema([(item.name, STATUS) for item in view.features]).empty_table(),
+        pa.schema([(view.column(item.name), item.arrow) for item in view.features]).empty_table(),
+        pa.schema([(view.column(item.name), STATUS) for item in view.features]).empty_table(),
         pa.array([], EVENT_TIME),
     )

@@ -31,6 +31,10 @@ _KEY_TYPES = {
 }
 
 
+_MAKE_INSTANT = {"TIMESTAMP": "make_timestamp", "TIMESTAMP WITH TIME ZONE": "make_timestamptz"}
+"""Types of event time that hold microseconds, and so compare exactly without a cast."""
+
+
 def identifier(name: str) -> str:
     """A quoted SQL identifier, whatever the name holds."""
     return '"' + name.replace('"', '""') + '"'
@@ -79,13 +83,14 @@ def key(column: str, duckdb_type: str, dtype: str) -> str:
 class Rows:
     """The rows of a source, as SQL expressions over its columns.
 
-    relation: a table or parenthesised query. created None: the source has no such column, and a row is known
-    at its event time; so is a row whose created is null.
+    relation: a table or parenthesised query. event_type: DuckDB type of the event time. created None: the source has
+    no such column, and a row is known at its event time; so is a row whose created is null.
     """
 
     relation: str
     keys: tuple[str, ...]
     event: str
+    event_type: str
     created: str | None
     features: tuple[str, ...]
 
@@ -97,16 +102,33 @@ class Rows:
     def feature_names(self) -> tuple[str, ...]:
         return tuple(f"f{i}" for i in range(len(self.features)))
 
-    def select(self) -> str:
-        """Every row under our names. A row without event time or with a null key never counts, and is left out."""
+    def select(self, *, start: int | None, end: int) -> str:
+        """The rows with start <= event time <= end under our names; start None: from the beginning.
+
+        A row without event time or with a null key never counts, and is left out.
+        """
         columns = [
             *(f"{expression} AS {name}" for expression, name in zip(self.keys, self.key_names, strict=True)),
             f"{clock(self.event)} AS e",
             f"{self._created()} AS c",
             *(f"{expression} AS {name}" for expression, name in zip(self.features, self.feature_names, strict=True)),
         ]
-        known = " AND ".join(f"{name} IS NOT NULL" for name in (*self.key_names, "e", "c"))
-        return f"SELECT * FROM (SELECT {', '.join(columns)} FROM {self.relation} AS source) WHERE {known}"
+        counts = [*(f"{name} IS NOT NULL" for name in (*self.key_names, "c")), f"e <= {end}"]
+        if start is not None:
+            counts.append(f"e >= {start}")
+        return (
+            f"SELECT * FROM (SELECT {', '.join(columns)} FROM {self.relation} AS source{self._window(start, end)}) "
+            f"WHERE {' AND '.join(counts)}"
+        )
+
+    def _window(self, start: int | None, end: int) -> str:
+        """The event window once more, on the bare column: this is what DuckDB can push down into the source."""
+        make = _MAKE_INSTANT.get(self.event_type)
+        if make is None:
+            return ""
+        column = identifier(self.event)
+        after = f" AND {column} >= {make}({start})" if start is not None else ""
+        return f" WHERE {column} <= {make}({end}){after}"
 
     def _created(self) -> str:
         if self.created is None:
@@ -118,13 +140,12 @@ class Rows:
 
         Rows older than a TTL stay: they are what tells an expired entity from a missing one.
         """
-        bounds = [f"e <= {until}"]
-        if known_until is not None:
-            bounds.append(f"c <= {known_until}")
+        bounds = ["true"] if known_until is None else [f"c <= {known_until}"]
         if self.keys:
             names = ", ".join(self.key_names)
             bounds.append(f"({names}) IN (SELECT ({names}) FROM trueup.requests)")
-        return f"CREATE OR REPLACE TABLE trueup.history AS SELECT * FROM ({self.select()}) WHERE {' AND '.join(bounds)}"
+        rows = self.select(start=None, end=until)
+        return f"CREATE OR REPLACE TABLE trueup.history AS SELECT * FROM ({rows}) WHERE {' AND '.join(bounds)}"
 
     def matched(self, *, known_at: KnownAt, ttl: timedelta | None) -> str:
         """Table `trueup.matched`: for each request `i` the row that wins, and its status (1, 3 or 4).
@@ -173,18 +194,15 @@ FROM trueup.requests AS request ASOF LEFT JOIN step ON {on}
             f"(SELECT h.* FROM trueup.history AS h JOIN trueup.history AS w ON {same} WHERE w.rowid IN ({winners}))"
         )
 
-    def latest(self, *, start: int | None, end: int, known_at: int | None, known_after: int | None) -> str:
+    def latest(self, *, start: int | None, end: int, known_at: int, known_after: int | None) -> str:
         """Table `trueup.latest`: of each key the rows with the greatest (event, created); both may be equal."""
-        bounds = [f"e <= {end}"]
-        if start is not None:
-            bounds.append(f"e >= {start}")
-        if known_at is not None:
-            bounds.append(f"c <= {known_at}")
+        bounds = [f"c <= {known_at}"]
         if known_after is not None:
             bounds.append(f"greatest(e, c) > {known_after}")
         partition = f"PARTITION BY {', '.join(self.key_names)}" if self.keys else ""
         return (
-            f"CREATE OR REPLACE TABLE trueup.latest AS SELECT * FROM ({self.select()}) WHERE {' AND '.join(bounds)} "
+            f"CREATE OR REPLACE TABLE trueup.latest AS SELECT * FROM ({self.select(start=start, end=end)}) "
+            f"WHERE {' AND '.join(bounds)} "
             f"QUALIFY rank() OVER ({partition} ORDER BY e DESC, c DESC) = 1"
         )
 

@@ -50,7 +50,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answers(read: ViewRows) -> list[oracle.Answer]:
-    features = [column.to_pylist() for column in read.features.columns]
+    features = [column.to_pylist() for column in read.values.columns]
     statuses = [column.to_pylist() for column in read.statuses.columns]
     return [
         oracle.Answer(tuple(column[i] for column in features), tuple(column[i] for column in statuses), event)
@@ -95,7 +95,7 @@ def test_a_read_gives_what_the_rules_say_for_every_row_in_order(
         return
     got = read()
     assert answers(got) == expected
-    assert got.features.schema == pa.schema([(item.name, item.arrow) for item in view.features])
+    assert got.values.schema == pa.schema([(view.column(item.name), item.arrow) for item in view.features])
 
 
 @SETTINGS
