@@ -21,6 +21,7 @@ from trueup.errors import InputError, TrueupError
 from trueup.eventlog.reader import ServedLog, find_logs, read_log
 from trueup.eventlog.records import LOG_TIMESTAMP, MODEL, MODEL_VERSION, REQUEST_ID, ROLE, ROW
 from trueup.features.historical import read_as_of
+from trueup.features.online import OnlineReader
 from trueup.frame import EVENT_TIME, FeatureFrame
 from trueup.instants import EPOCH, AsOfRule
 from trueup.parity.causes import Reading
@@ -31,10 +32,10 @@ from trueup.parity.explain import Case, Rows, take
 from trueup.parity.report import Cell, Sample
 from trueup.parity.tally import Labels, shown
 from trueup.stores.asof import read_latest
-from trueup.stores.asof_sql import Rows as SourceRows
-from trueup.stores.asof_sql import identifier, key
+from trueup.stores.asof_sql import clock, identifier, key
 from trueup.stores.duckdb_tables import connect, describe, source_relation
 from trueup.stores.ledger import Ledger, Run
+from trueup.stores.redis_connection import Client
 from trueup.stores.typed import feature_column
 
 INSTANT = "__trueup_instant"
@@ -69,6 +70,15 @@ class Unreadable:
     version: str
     rows: int
     problem: str
+
+
+def redis_reader(client: Client) -> ReadOnline:
+    """Reads from a Redis in Feast's layout, as serving does."""
+
+    def read(contract: FeatureContract, rows: pa.Table, now: datetime) -> FeatureFrame:
+        return OnlineReader(contract, client=client).read(rows.to_pylist(), now)
+
+    return read
 
 
 def nothing(_now: str) -> None:
@@ -295,7 +305,7 @@ def with_created(samples: Iterable[Sample], contract: FeatureContract, *, repo: 
     for view in contract.views:
         mine = [sample for sample in samples if sample.feature in {view.column(item.name) for item in view.features}]
         if mine and view.source.created_column is not None:
-            created |= _first_known(view, mine, repo)
+            created |= _first_known(view, view.source.created_column, mine, repo)
 
     def known(sample: Sample, cell: Cell) -> Cell:
         if cell.event_time is None:
@@ -316,7 +326,7 @@ ANY_VALUE = "\x00any"
 
 
 def _first_known(
-    view: View, samples: Sequence[Sample], repo: Path
+    view: View, created: str, samples: Sequence[Sample], repo: Path
 ) -> dict[tuple[str, tuple[str, ...], int, str | None], datetime]:
     """(feature, key, event time, value) -> earliest created time of a row of the source with them."""
     wanted = {
@@ -332,22 +342,31 @@ def _first_known(
     with connect() as connection:
         relation = source_relation(connection, view.source, repo, what=what)
         types = describe(connection, relation, what=what)
-        source = SourceRows(
-            relation=relation,
-            keys=tuple(key(view.source.column(k.name), types[view.source.column(k.name)], k.dtype) for k in view.keys),
-            event=view.source.timestamp_field,
-            created=view.source.created_column,
-            features=tuple(identifier(view.source.column(item.name)) for item in features),
-        )
+        key_names = [f"k{i}" for i in range(len(view.keys))]
+        names = [f"f{i}" for i in range(len(features))]
+        columns = [
+            *(
+                f"{key(column, types[column], item.dtype)} AS {name}"
+                for item, name in zip(view.keys, key_names, strict=True)
+                for column in [view.source.column(item.name)]
+            ),
+            *(
+                f"{identifier(view.source.column(item.name))} AS {name}"
+                for item, name in zip(features, names, strict=True)
+            ),
+            f"{clock(view.source.timestamp_field)} AS e",
+            f"coalesce({clock(created)}, {clock(view.source.timestamp_field)}) AS c",
+        ]
         times = pa.table({"e": pa.array(sorted({time for _, time in wanted}), pa.int64())})
         connection.register("trueup_wanted", times)
         table: pa.Table = connection.execute(
-            f"SELECT * FROM ({source.select()}) WHERE e IN (SELECT e FROM trueup_wanted) ORDER BY c"
+            f"SELECT * FROM (SELECT {', '.join(columns)} FROM {relation} AS source) "
+            "WHERE e IN (SELECT e FROM trueup_wanted) ORDER BY c"
         ).to_arrow_table()
-    keys = zip(*([shown(value) for value in table[name].to_pylist()] for name in source.key_names), strict=True)
-    places = list(zip(keys if source.key_names else [()] * table.num_rows, table["e"].to_pylist(), strict=True))
+    keys = zip(*([shown(value) for value in table[name].to_pylist()] for name in key_names), strict=True)
+    places = list(zip(keys if key_names else [()] * table.num_rows, table["e"].to_pylist(), strict=True))
     known = [EPOCH + timedelta(microseconds=value) for value in table["c"].to_pylist()]
-    for item, name in zip(features, source.feature_names, strict=True):
+    for item, name in zip(features, names, strict=True):
         values = feature_column(table[name], item.dtype, what=what).to_pylist()
         for place, value, instant in zip(places, values, known, strict=True):
             if place in wanted:
