@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,11 +72,24 @@ class Run:
 class Ledger:
     """The ledger in a file. The file and its folder are made by the first `start`; reading makes nothing.
 
-    Every method raises StoreError when the file is not a ledger or cannot be used.
+    Between calls nothing is held open, unless many come in a row: within `with ledger:` they share one connection
+    (use it from one thread). Every method raises StoreError when the file is not a ledger or cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._kept: sqlite3.Connection | None = None
+        self._keep = False
+
+    def __enter__(self) -> Ledger:
+        self._keep = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._keep = False
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def start(
         self,
@@ -167,11 +180,13 @@ class Ledger:
 
     @contextmanager
     def _open(self, *, create: bool) -> Iterator[sqlite3.Connection]:
-        """A connection for one short transaction: nothing is held open between calls, or across a fork."""
+        """A connection for one short transaction."""
         try:
             if create:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=60)) as connection:
+            connection = self._kept or sqlite3.connect(self.path, timeout=60)
+            self._kept = connection if self._keep else None
+            with nullcontext() if self._keep else closing(connection):
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 if version not in (0, _FORMAT):
                     raise StoreError(
@@ -181,6 +196,8 @@ class Ledger:
                 if create and version == 0:
                     connection.execute("PRAGMA journal_mode = WAL")  # readers never wait for a writer
                     connection.executescript(_SCHEMA)
+                # A crash of the process loses nothing; one of the machine at most the last runs.
+                connection.execute("PRAGMA synchronous = NORMAL")
                 with connection:
                     yield connection
         except (sqlite3.Error, OSError) as error:

@@ -51,7 +51,7 @@ def materialize(
         clock=clock,
     )
     runs = []
-    with connect() as connection:
+    with connect() as connection, engine.ledger:
         for view in chosen:
             run = engine.run(
                 view, start=start, end=end, known_at=known_at, incremental=incremental, connection=connection
