@@ -1,0 +1,1 @@
+"""Experiments: which variant a unit gets, and what is compared."""
