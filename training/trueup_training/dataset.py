@@ -241,11 +241,11 @@ def _window(
     row_id, instant = identifier(recipe.rows.id), identifier(INSTANT)
     # md5, not DuckDB's hash(): its values may change between versions.
     chosen = f"QUALIFY row_number() OVER (ORDER BY md5(CAST({row_id} AS VARCHAR)), {row_id}) <= {sample}"
-    table: pa.Table = connection.execute(
+    table: pa.Table = connection.sql(
         f"SELECT * FROM trueup_rows WHERE {instant} >= $start AND {instant} < $end "
         f"AND {identifier(LABEL_KNOWN_AT)} <= $known_by {chosen if sample is not None else ''} "
         f"ORDER BY {instant}, {row_id}",
-        {"start": window.start, "end": window.end, "known_by": known_by},
+        params={"start": window.start, "end": window.end, "known_by": known_by},
     ).to_arrow_table()
     return table
 

@@ -6,13 +6,14 @@ the start counts, the end does not.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from trueup.errors import InputError
 from trueup.instants import AsOfRule, KnownAt, as_utc, format_instant, parse_instant
@@ -32,6 +33,13 @@ def _instant(value: object) -> datetime:
         except InputError as error:
             raise ValueError("expected an instant, such as 2013-11-01T00:00:00Z") from error
     raise ValueError("expected an instant, such as 2013-11-01T00:00:00Z")
+
+
+def _alias(value: str) -> str:
+    # What MLflow refuses; digits alone would also read as a version. Better said before the work than after it.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", value) or re.fullmatch(r"[0-9]+|v[0-9]+|latest", value.lower()):
+        raise ValueError("expected a name of letters, digits, - and _, other than a version or 'latest'")
+    return value
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
@@ -101,7 +109,7 @@ class ModelSection(_Part):
     """name: the registered model. alias: what to point at the new version (none: no alias moves)."""
 
     name: Name
-    alias: Annotated[str, Field(pattern=r"^(?![0-9]+$)[A-Za-z0-9_-]+$")] | None = None
+    alias: Annotated[str, AfterValidator(_alias)] | None = None
     kind: Literal["hist_gradient_boosting"] = "hist_gradient_boosting"
     params: Boosting = Boosting()
 

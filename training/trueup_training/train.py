@@ -18,7 +18,7 @@ from trueup.models.git import git_state
 from trueup.models.tracking import Dataset, Tracking, TrainingRun
 from trueup.stores.ledger import Ledger
 from trueup_training.dataset import Counts, Progress, TrainingSet, build_training_set
-from trueup_training.fit import fit, holdout_metrics
+from trueup_training.fit import fit, holdout_metrics, predict
 from trueup_training.recipe import Recipe
 
 EXAMPLE_ROWS = 2
@@ -62,12 +62,15 @@ def train(
     clock: Clock = utc_now,
     progress: Progress | None = None,
     ledger: Ledger | None = None,
+    threads: int = 1,
 ) -> TrainedModel:
     """Trains a recipe on a feature repository and registers the model; its alias moves last of all.
 
     repo: the Feast repository, applied. ledger: what `known_at = "served"` asks; without one, the views' declared
-    schedules stand in. Raises InputError for a recipe that does not fit the data, ContractError for one that does
-    not fit the registry, SourceError and ModelError for what cannot be read or written.
+    schedules stand in. threads: of the fit; they change how long it takes, not what comes out.
+
+    Raises InputError for a recipe that does not fit the data, ContractError for one that does not fit the registry,
+    SourceError and ModelError for what cannot be read or written.
     """
     tell = progress or (lambda _: None)
     started = clock()
@@ -76,9 +79,11 @@ def train(
     data = build_training_set(recipe, contract, repo=repo, now=started, ledger=ledger, progress=progress)
     inputs = matrix(data.features, contract.columns)
     tell(f"{recipe.model.params.max_iter} trees on {data.counts.train:,} rows")
-    estimator = fit(inputs.iloc[data.train], data.labels[data.train], recipe.model.params, seed=recipe.seed)
+    estimator = fit(
+        inputs.iloc[data.train], data.labels[data.train], recipe.model.params, seed=recipe.seed, threads=threads
+    )
     tell(f"metrics on {data.counts.holdout:,} rows")
-    metrics = holdout_metrics(data.labels[data.holdout], estimator.predict_proba(inputs.iloc[data.holdout])[:, 1])
+    metrics = holdout_metrics(data.labels[data.holdout], predict(estimator, inputs.iloc[data.holdout], threads=threads))
     environment = take_environment()
     card = ModelCard(
         name=recipe.model.name,

@@ -1,0 +1,74 @@
+"""`trueup train`. Everything heavy is imported when the command runs, so that `trueup --help` answers at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trueup.cli import Json, Repo, TrackingUri, print_json, print_table
+from trueup.console import output, step
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Called by `trueup.cli` through the entry-point group `trueup.commands`."""
+    app.command("train")(train_command)
+
+
+def train_command(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.")],
+    repo: Repo = None,
+    tracking_uri: TrackingUri = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            help="The materialization ledger `known_at = 'served'` asks [TRUEUP_LEDGER, default: the repository's]."
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the fit. The model is the same with any number.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train a recipe on features as of each row's own instant, and register the model.
+
+    The run goes to MLflow with all that decided it: recipe, contract, data hash, commit, environment, seed. The
+    recipe's alias then points at the new version.
+
+    Example: trueup train training/recipes/flights.toml
+    """
+    from trueup_training.recipe import load_recipe
+
+    wanted = load_recipe(recipe)  # a mistake in it is said at once, not after seconds of imports
+
+    from feast import FeatureStore
+
+    from trueup.models.tracking import Tracking
+    from trueup.settings import Settings, feature_repo
+    from trueup.stores.ledger import Ledger
+    from trueup.stores.ledger_engine import ledger_of
+    from trueup_training.train import train
+
+    settings = Settings()
+    folder = feature_repo(repo or settings.repo)
+    asked = ledger or settings.ledger
+    with step(f"train {wanted.name}") as advance:
+        trained = train(
+            wanted,
+            repo=folder,
+            tracking=Tracking(tracking_uri or settings.tracking_uri),
+            ledger=Ledger(asked) if asked is not None else ledger_of(FeatureStore(repo_path=str(folder)).config),
+            threads=threads,
+            progress=lambda now: advance(1, now),
+        )
+    result = trained.to_json()
+    if as_json:
+        print_json(result)
+        return
+    alias = f", now {trained.alias}" if trained.alias is not None else ""
+    counts = trained.counts
+    output.print(f"{trained.name}@{trained.version}{alias}  run {trained.run_id}")
+    print_table([{name: f"{value:.4f}" for name, value in trained.metrics.items() if name != "rows"}])
+    output.print(
+        f"{counts.train:,} rows to learn from, {counts.holdout:,} held out; left out: {counts.not_sampled:,} not "
+        f"sampled, {counts.label_unknown:,} with no answer in time"
+    )
