@@ -16,7 +16,10 @@ from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
+import redis.asyncio.retry
+import redis.retry
 from redis import exceptions
+from redis.backoff import ExponentialBackoff
 
 from trueup.errors import StoreError
 from trueup.stores.local_redis import ensure_running
@@ -26,6 +29,10 @@ URL_VARIABLE = "TRUEUP_REDIS_URL"
 
 Client = redis.Redis
 AsyncClient = redis.asyncio.Redis
+_RETRIES = 3
+_BACKOFF = ExponentialBackoff(cap=0.2, base=0.02)
+"""A broken connection is tried again at once: redis-py's own seconds of patience would hold a request up."""
+
 _Any = TypeVar("_Any", redis.Redis, redis.asyncio.Redis)
 
 _SETTING = f"connection_string under online_store in feature_store.yaml (or {URL_VARIABLE}, if that says auto)"
@@ -39,14 +46,16 @@ def local_directory(repo_path: Path) -> Path:
 
 def connect(connection_string: str, *, repo_path: Path | None = None, env: Mapping[str, str] = os.environ) -> Client:
     """A client; nothing is sent yet, but `auto` may start a server. Raises StoreError."""
-    return _build(redis.Redis, resolve(connection_string, repo_path=repo_path, env=env))
+    retry = redis.retry.Retry(_BACKOFF, _RETRIES)
+    return _build(redis.Redis, resolve(connection_string, repo_path=repo_path, env=env), retry)
 
 
 def connect_async(
     connection_string: str, *, repo_path: Path | None = None, env: Mapping[str, str] = os.environ
 ) -> AsyncClient:
     """The same, for the event loop that first uses it."""
-    return _build(redis.asyncio.Redis, resolve(connection_string, repo_path=repo_path, env=env))
+    retry = redis.asyncio.retry.Retry(_BACKOFF, _RETRIES)
+    return _build(redis.asyncio.Redis, resolve(connection_string, repo_path=repo_path, env=env), retry)
 
 
 def is_local(connection_string: str, env: Mapping[str, str] = os.environ) -> bool:
@@ -104,12 +113,12 @@ def store_errors(client: Any) -> Iterator[None]:
         ) from error
 
 
-def _build(kind: type[_Any], connection_string: str) -> _Any:
+def _build(kind: type[_Any], connection_string: str, retry: Any) -> _Any:
     try:
         if connection_string.startswith(_URLS):
-            client: _Any = kind.from_url(connection_string)
+            client: _Any = kind.from_url(connection_string, retry=retry)
         else:
-            client = kind(**_options(connection_string))
+            client = kind(**{"retry": retry, **_options(connection_string)})
         pool = client.connection_pool
         pool.connection_class(**pool.connection_kwargs)  # an unknown option shows only here; nothing connects
     except (ValueError, TypeError, AttributeError, exceptions.RedisError):
