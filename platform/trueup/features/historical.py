@@ -57,9 +57,8 @@ def read_as_of(
                 progress(view.name)
             runs = ledger.runs(contract.project, view.table) if ledger is not None and rule.known_at == "served" else ()
             read = read_view(connection, view, rows, instant=instant, rule=rule, runs=runs, base_dir=repo)
-            for item in view.features:
-                values[view.column(item.name)] = read.features.column(item.name)
-                statuses[view.column(item.name)] = read.statuses.column(item.name)
+            values |= dict(zip(read.values.column_names, read.values.columns, strict=True))
+            statuses |= dict(zip(read.statuses.column_names, read.statuses.columns, strict=True))
             event_timestamps[view.name] = read.event_timestamps
     inputs = FeatureFrame(pa.table(values), pa.table(statuses), pa.table(event_timestamps))
     request = {item.name: rows.column(item.name).to_pylist() for item in contract.request_fields}
