@@ -20,8 +20,8 @@ from trueup.contracts.contract import View
 from trueup.errors import InputError, SourceError
 from trueup.frame import EVENT_TIME, STATUS, Status
 from trueup.instants import EPOCH, AsOfRule, format_instant
-from trueup.stores.asof_sql import LANDINGS_WANTED, Rows, identifier, is_key_type, is_timestamp, key
-from trueup.stores.duckdb_tables import describe, first_line, source_relation
+from trueup.stores.asof_sql import LANDINGS_WANTED, Rows, identifier, is_key_type, key
+from trueup.stores.duckdb_tables import arrow, describe, require_columns, scratch, source_relation
 from trueup.stores.landing import NEVER, landings, micros
 from trueup.stores.ledger import Run
 from trueup.stores.typed import as_timestamps, feature_column, instants, key_column
@@ -97,8 +97,8 @@ def read_view(
         if rule.known_at == "served":
             _write_landings(connection, view, runs)
         connection.execute(source.matched(known_at=rule.known_at, ttl=view.ttl))
-        _refuse_ambiguous(connection, source.ambiguous_matches(), view, what)
-        return _view_rows(view, _arrow(connection, source.gathered()), what)
+        refuse_ambiguous(connection, source.ambiguous_matches(), _key_names(view), what=what)
+        return _view_rows(view, arrow(connection, source.gathered()), what)
 
 
 def read_latest(
@@ -125,8 +125,8 @@ def read_latest(
             known_after=None if known_after is None else micros(known_after),
         )
         connection.execute(latest)
-        _refuse_ambiguous(connection, source.ambiguous_latest(), view, what)
-        table = _arrow(connection, source.latest_rows())
+        refuse_ambiguous(connection, source.ambiguous_latest(), _key_names(view), what=what)
+        table = arrow(connection, source.latest_rows())
     keys = {
         item.name: feature_column(table[name], item.dtype, what=f"{what}: join key {item.name}")
         for item, name in zip(view.keys, source.key_names, strict=True)
@@ -144,6 +144,20 @@ def read_latest(
         event_timestamps=as_timestamps(table["e"].combine_chunks()),
         created_timestamps=as_timestamps(created),
     )
+
+
+def read_entities(
+    connection: duckdb.DuckDBPyConnection, view: View, *, start: datetime | None, end: datetime, base_dir: Path
+) -> pa.Table:
+    """Every entity that has a row with start <= event time <= end, in key order, as columns `JoinKey.request`.
+
+    A view without keys gives one row without a column that means anything. Raises SourceError as `read_view` does.
+    """
+    what = _what(view)
+    with _source(connection, view, base_dir, what) as source:
+        bound = None if start is None else micros(start)
+        table = arrow(connection, source.entities(start=bound, end=micros(end)))
+    return table if not view.keys else table.rename_columns([item.request for item in view.keys])
 
 
 def _what(view: View) -> str:
@@ -184,17 +198,7 @@ def _source(connection: duckdb.DuckDBPyConnection, view: View, base_dir: Path, w
     clocks = [source.timestamp_field, *([source.created_column] if source.created_column is not None else [])]
     names = [*(item.name for item in view.keys), *(item.name for item in view.features)]
     columns = [*map(source.column, names), *clocks]
-    if absent := [name for name in dict.fromkeys(columns) if name not in types]:
-        raise SourceError(
-            f"{what}: its source has no column {', '.join(map(repr, absent))}; it has {', '.join(types)}.",
-            hint="Mend the source's query or field_mapping, or the view's schema.",
-        )
-    for name in clocks:
-        if not is_timestamp(types[name]):
-            raise SourceError(
-                f"{what}: column {name!r} of its source is {types[name]}, expected a TIMESTAMP.",
-                hint="Cast it where the source is written.",
-            )
+    require_columns(types, columns, clocks, what=what)
     rows = Rows(
         relation=relation,
         keys=tuple(key(source.column(k.name), types[source.column(k.name)], k.dtype) for k in view.keys),
@@ -203,21 +207,8 @@ def _source(connection: duckdb.DuckDBPyConnection, view: View, base_dir: Path, w
         created=source.created_column,
         features=tuple(identifier(source.column(item.name)) for item in view.features),
     )
-    connection.execute("CREATE SCHEMA trueup")
-    try:
+    with scratch(connection, what=what):
         yield rows
-    except duckdb.Error as error:
-        raise SourceError(
-            f"{what}: its source cannot be read: {first_line(error)}",
-            hint="Mend the source's query or data, or the declared types.",
-        ) from error
-    finally:
-        connection.execute("DROP SCHEMA trueup CASCADE")
-
-
-def _arrow(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
-    table: pa.Table = connection.sql(query).to_arrow_table()
-    return table
 
 
 def _write_landings(connection: duckdb.DuckDBPyConnection, view: View, runs: Sequence[Run]) -> None:
@@ -231,12 +222,17 @@ def _write_landings(connection: duckdb.DuckDBPyConnection, view: View, runs: Seq
     connection.unregister("trueup_landings")
 
 
-def _refuse_ambiguous(connection: duckdb.DuckDBPyConnection, query: str, view: View, what: str) -> None:
+def _key_names(view: View) -> list[str]:
+    return [item.name for item in view.keys]
+
+
+def refuse_ambiguous(connection: duckdb.DuckDBPyConnection, query: str, keys: Sequence[str], *, what: str) -> None:
+    """Raises SourceError if `query` (of `asof_sql`) finds an entity with two rows that cannot be told apart."""
     found = connection.execute(query).fetchone()
     if found is None:
         return
-    *keys, event, created = found
-    entity = ", ".join(f"{item.name}={value!r}" for item, value in zip(view.keys, keys, strict=True)) or "(no key)"
+    *values, event, created = found
+    entity = ", ".join(f"{name}={value!r}" for name, value in zip(keys, values, strict=True)) or "(no key)"
     raise SourceError(
         f"{what}: its source is ambiguous: entity {entity} has rows with different values at event time "
         f"{_shown(event)} and created time {_shown(created)}.",

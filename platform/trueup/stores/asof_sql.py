@@ -194,9 +194,16 @@ FROM trueup.requests AS request ASOF LEFT JOIN step ON {on}
             f"(SELECT h.* FROM trueup.history AS h JOIN trueup.history AS w ON {same} WHERE w.rowid IN ({winners}))"
         )
 
-    def latest(self, *, start: int | None, end: int, known_at: int, known_after: int | None) -> str:
+    def entities(self, *, start: int | None, end: int) -> str:
+        """Each entity key that has a row in the event window, in key order."""
+        if not self.keys:
+            return "SELECT 0 AS nobody"
+        names = ", ".join(self.key_names)
+        return f"SELECT DISTINCT {names} FROM ({self.select(start=start, end=end)}) ORDER BY {names}"
+
+    def latest(self, *, start: int | None, end: int, known_at: int | None, known_after: int | None) -> str:
         """Table `trueup.latest`: of each key the rows with the greatest (event, created); both may be equal."""
-        bounds = [f"c <= {known_at}"]
+        bounds = ["true"] if known_at is None else [f"c <= {known_at}"]
         if known_after is not None:
             bounds.append(f"greatest(e, c) > {known_after}")
         partition = f"PARTITION BY {', '.join(self.key_names)}" if self.keys else ""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from trueup.contracts.contract import Source
 from trueup.errors import SourceError
-from trueup.stores.asof_sql import identifier, literal, subquery
+from trueup.stores.asof_sql import identifier, is_timestamp, literal, subquery
 
 
 @contextmanager
@@ -70,6 +71,45 @@ def describe(connection: duckdb.DuckDBPyConnection, relation: str, *, what: str)
             f"{what}: its query fails: {first_line(error)}", hint="Mend the query in the feature repository."
         ) from error
     return {str(row[0]): str(row[1]) for row in rows}
+
+
+def require_columns(types: Mapping[str, str], columns: Sequence[str], clocks: Sequence[str], *, what: str) -> None:
+    """Raises SourceError when a source (its columns' types) lacks a column, or a clock is no timestamp."""
+    if absent := [name for name in dict.fromkeys((*columns, *clocks)) if name not in types]:
+        raise SourceError(
+            f"{what}: its source has no column {', '.join(map(repr, absent))}; it has {', '.join(types)}.",
+            hint="Mend the source's query or field_mapping, or the view's schema.",
+        )
+    for name in clocks:
+        if not is_timestamp(types[name]):
+            raise SourceError(
+                f"{what}: column {name!r} of its source is {types[name]}, expected a TIMESTAMP.",
+                hint="Cast it where the source is written.",
+            )
+
+
+@contextmanager
+def scratch(connection: duckdb.DuckDBPyConnection, *, what: str) -> Iterator[None]:
+    """Our own schema `trueup` for as long as one source is read; nothing of it stays in the connection.
+
+    Whatever DuckDB finds wrong meanwhile is the source's fault, and is raised as a SourceError naming `what`.
+    """
+    connection.execute("CREATE SCHEMA trueup")
+    try:
+        yield
+    except duckdb.Error as error:
+        raise SourceError(
+            f"{what}: its source cannot be read: {first_line(error)}",
+            hint="Mend the source's query or data, or the declared types.",
+        ) from error
+    finally:
+        connection.execute("DROP SCHEMA trueup CASCADE")
+
+
+def arrow(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    """The result of a query, in its order."""
+    table: pa.Table = connection.sql(query).to_arrow_table()
+    return table
 
 
 def _parquet(path: str, base_dir: Path, what: str) -> str:
