@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
+from trueup.errors import InputError
 from trueup_training.recipe import Boosting
 
 
@@ -27,7 +28,16 @@ def fit(
 
     A string never seen in training, and a null, is a missing value to the trees. Early stopping stays off: it would
     hold out rows of its own, at random instead of by time.
+
+    Raises InputError for a column that is null in every row: there is nothing to learn from it (scikit-learn would
+    fail on it), and such a column is mostly a feature that did not exist yet.
     """
+    if empty := [str(name) for name in inputs.columns if inputs[name].isna().all()]:
+        raise InputError(
+            "train",
+            f"train: all {len(inputs):,} training rows have null in {', '.join(empty)}.",
+            hint="Train on a later window, or leave such features out of the feature service.",
+        )
     strings = [name for name in inputs.columns if inputs[name].dtype == np.object_]
     classifier = HistGradientBoostingClassifier(**params.model_dump(), early_stopping=False, random_state=seed)
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
