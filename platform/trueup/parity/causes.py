@@ -52,9 +52,13 @@ class Cause:
 
 @dataclass(frozen=True)
 class Toggle(Cause):
-    """change: the reading one step on, or None where the step does not apply to a reading."""
+    """change: the reading one step on, or None where the step does not apply to a reading.
+
+    concerns: cells before the step that it could change at all; None: any. It only saves reading them again.
+    """
 
     change: Callable[[Reading], Reading | None]
+    concerns: Callable[[Cells], Mask] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,11 @@ def with_known_at(before: str, after: str) -> Callable[[Reading], Reading | None
 
 def without_ttl(reading: Reading) -> Reading | None:
     return replace(reading, ttl=False) if reading.ttl else None
+
+
+def is_expired(cells: Cells) -> Mask:
+    expired: Mask = cells.statuses == Status.EXPIRED
+    return expired
 
 
 def narrowed(cells: Cells) -> Cells | None:
@@ -166,6 +175,7 @@ CAUSES: tuple[Cause, ...] = (
         "The online read does not apply the TTL (stock Feast does not). Read through trueup's online store, or "
         "set a TTL that both sides can keep.",
         without_ttl,
+        is_expired,
     ),
     Distortion(
         "dtype_narrowing",

@@ -6,6 +6,9 @@ A cell is a feature of a row: a value, a status and the event time of the row th
   is none.
 - Equal value and status from rows of different event times is `STALE_EQUAL`: no mismatch, since no model can
   tell the two apart, but counted, because the next change of the value would have been served late.
+- Recomputed EXPIRED against served MISSING is `FORGOTTEN`: no mismatch, but counted. What has expired need not be
+  kept online (a materialization leaves it out, a store's own expiry removes it), and neither side has a value.
+  The reverse, an expired row that the source does not know, is a mismatch.
 - Values are looked at only where both sides are PRESENT; elsewhere the status is the whole answer.
 - NaN equals NaN. NaN against null is a mismatch with an outcome of its own (`NAN_NULL`): a pandas hop turns
   the one into the other, and models treat them alike, so whoever reads the report wants them apart.
@@ -45,11 +48,13 @@ class Outcome(IntEnum):
     WITHIN_TOLERANCE = 2
     STALE_EQUAL = 3
     """Same value (exactly or within tolerance) and status, other event time."""
-    VALUE = 4
+    FORGOTTEN = 4
+    """Recomputed EXPIRED, served MISSING: an expired row that the online store does not hold any more."""
+    VALUE = 5
     """Both PRESENT, values differ."""
-    NAN_NULL = 5
+    NAN_NULL = 6
     """NaN on one side, null on the other."""
-    STATUS = 6
+    STATUS = 7
     """The statuses differ in any other way."""
 
 
@@ -128,6 +133,7 @@ def outcomes(served: Cells, recomputed: Cells, tolerance: Tolerance = EXACT) -> 
     codes[agree & both_present & ~exact] = Outcome.WITHIN_TOLERANCE
     if served.times is not None and recomputed.times is not None:
         codes[agree & (served.times != recomputed.times)] = Outcome.STALE_EQUAL
+    codes[(left == Status.MISSING) & (right == Status.EXPIRED)] = Outcome.FORGOTTEN
     codes[(left == 0) | (right == 0)] = Outcome.NOT_COMPARED
     return codes
 
@@ -148,7 +154,7 @@ class States:
 class Counts:
     """Cells of one feature. compared = equal + mismatched, and mismatched = value + nan_null + status.
 
-    equal includes within_tolerance and stale_equal. served, recomputed: states of each side, over all cells.
+    equal includes within_tolerance, stale_equal and forgotten. served, recomputed: states of each side, over all cells.
     uncompared: reason -> cells that could not be compared.
     """
 
@@ -156,6 +162,7 @@ class Counts:
     equal: int = 0
     within_tolerance: int = 0
     stale_equal: int = 0
+    forgotten: int = 0
     value: int = 0
     nan_null: int = 0
     status: int = 0
@@ -173,6 +180,7 @@ class Counts:
             equal=self.equal + other.equal,
             within_tolerance=self.within_tolerance + other.within_tolerance,
             stale_equal=self.stale_equal + other.stale_equal,
+            forgotten=self.forgotten + other.forgotten,
             value=self.value + other.value,
             nan_null=self.nan_null + other.nan_null,
             status=self.status + other.status,
@@ -242,7 +250,7 @@ def add_counts(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, i
 
 def count(codes: Codes, served: Cells, recomputed: Cells) -> Counts:
     number = [int(count) for count in np.bincount(codes, minlength=len(Outcome))]
-    equal = number[Outcome.EQUAL] + number[Outcome.WITHIN_TOLERANCE] + number[Outcome.STALE_EQUAL]
+    equal = sum(number[Outcome.EQUAL : Outcome.VALUE])
     mismatched = number[Outcome.VALUE] + number[Outcome.NAN_NULL] + number[Outcome.STATUS]
     no_status = number[Outcome.NOT_COMPARED]
     return Counts(
@@ -250,6 +258,7 @@ def count(codes: Codes, served: Cells, recomputed: Cells) -> Counts:
         equal=equal,
         within_tolerance=number[Outcome.WITHIN_TOLERANCE],
         stale_equal=number[Outcome.STALE_EQUAL],
+        forgotten=number[Outcome.FORGOTTEN],
         value=number[Outcome.VALUE],
         nan_null=number[Outcome.NAN_NULL],
         status=number[Outcome.STATUS],

@@ -21,6 +21,7 @@ from trueup.errors import InputError, TrueupError
 from trueup.eventlog.reader import ServedLog, find_logs, read_log
 from trueup.eventlog.records import LOG_TIMESTAMP, MODEL, MODEL_VERSION, REQUEST_ID, ROLE, ROW
 from trueup.features.historical import read_as_of
+from trueup.features.on_demand import with_on_demand
 from trueup.features.online import OnlineReader
 from trueup.frame import EVENT_TIME, FeatureFrame
 from trueup.instants import EPOCH, AsOfRule
@@ -86,7 +87,7 @@ def nothing(_now: str) -> None:
 
 
 class Source:
-    """Rows of one set, recomputed under any reading. Remembers what it read.
+    """Rows of one set, recomputed under any reading. Remembers what it read, view by view.
 
     rows: entity and request columns and INSTANT. Rows with the same content are read once.
     """
@@ -94,27 +95,50 @@ class Source:
     def __init__(self, rows: pa.Table, *, repo: Path, ledger: Ledger | None, progress: Progress = nothing) -> None:
         self._distinct, self._number = distinct(rows)
         self._repo, self._ledger, self._progress = repo, ledger, progress
-        self._known: dict[tuple[str, Reading], tuple[Rows, FeatureFrame]] = {}
+        self._known: dict[tuple[str, str, Reading], tuple[Rows, FeatureFrame]] = {}
 
     def __call__(self, contract: FeatureContract, reading: Reading, rows: Rows) -> FeatureFrame:
         wanted, positions = np.unique(self._number[rows], return_inverse=True)
         wanted = wanted.astype(np.int64)
-        name = (contract.hash, reading)
-        known, frame = self._known.get(name, (None, None))
-        if known is None or frame is None or not np.isin(wanted, known, assume_unique=True).all():
-            known, frame = wanted, self._read(contract, reading, wanted)
-            self._known[name] = known, frame
-        return take(frame, np.searchsorted(known, wanted)[positions])
+        frames = [self._view(contract, view, reading, wanted) for view in contract.views]
+        inputs = FeatureFrame(
+            _side_by_side([frame.values for frame in frames]),
+            _side_by_side([frame.statuses for frame in frames]),
+            _side_by_side([frame.event_timestamps for frame in frames]),
+        )
+        chosen = self._distinct.take(pa.array(wanted))
+        request = {item.name: chosen.column(item.name).to_pylist() for item in contract.request_fields}
+        return take(with_on_demand(contract, inputs, request), positions)
 
-    def _read(self, contract: FeatureContract, reading: Reading, rows: Rows) -> FeatureFrame:
-        if not reading.ttl:
-            contract = replace(contract, views=tuple(replace(view, ttl=None) for view in contract.views))
+    def _view(self, contract: FeatureContract, view: View, reading: Reading, rows: Rows) -> FeatureFrame:
+        """All features of one view for these rows: from what is known, where that covers them."""
+        reading = self._in_effect(contract, view, reading)
+        name = (view.name, view.definition_hash, reading)
+        known, frame = self._known.get(name, (None, None))
+        if known is None or frame is None or not np.isin(rows, known, assume_unique=True).all():
+            known, frame = rows, self._read(contract, view, reading, rows)
+            self._known[name] = known, frame
+        return take(frame, np.searchsorted(known, rows))
+
+    def _in_effect(self, contract: FeatureContract, view: View, reading: Reading) -> Reading:
+        """The same reading without what makes no difference to this view."""
+        landed = reading.rule.known_at == "served" and self._ledger is not None
+        runs = landed and self._ledger is not None and bool(self._ledger.runs(contract.project, view.table))
+        return replace(reading, ttl=reading.ttl or view.ttl is None, under_way=reading.under_way and runs)
+
+    def _read(self, contract: FeatureContract, view: View, reading: Reading, rows: Rows) -> FeatureFrame:
+        alone = replace(
+            contract,
+            features=tuple((view.name, item.name) for item in view.features),
+            views=(view if reading.ttl else replace(view, ttl=None),),
+            on_demand=(),
+        )
         ledger = self._ledger
         if reading.under_way and ledger is not None:
             ledger = _LandedAtStart(ledger.path)
-        self._progress(f"recompute {len(rows):,} rows {describe_reading(reading)}")
+        self._progress(f"recompute {view.name} {describe_reading(reading)}, {len(rows):,} rows")
         return read_as_of(
-            contract,
+            alone,
             self._distinct.take(pa.array(rows)),
             reading.rule,
             repo=self._repo,
@@ -335,8 +359,8 @@ def _first_known(
         for cell in (sample.served, sample.recomputed)
         if cell.event_time is not None
     }
-    columns = {view.column(item.name): item for item in view.features}
-    features = tuple(columns[name] for name in dict.fromkeys(sample.feature for sample in samples))
+    own = {view.column(item.name): item for item in view.features}
+    features = tuple(own[name] for name in dict.fromkeys(sample.feature for sample in samples))
     what = f"feature view {view.table}"
     found: dict[tuple[str, tuple[str, ...], int, str | None], datetime] = {}
     with connect() as connection:
@@ -359,7 +383,7 @@ def _first_known(
         ]
         times = pa.table({"e": pa.array(sorted({time for _, time in wanted}), pa.int64())})
         connection.register("trueup_wanted", times)
-        table: pa.Table = connection.execute(
+        table: pa.Table = connection.sql(
             f"SELECT * FROM (SELECT {', '.join(columns)} FROM {relation} AS source) "
             "WHERE e IN (SELECT e FROM trueup_wanted) ORDER BY c"
         ).to_arrow_table()
@@ -387,6 +411,13 @@ def distinct(rows: pa.Table) -> tuple[pa.Table, Rows]:
         # Made dense again column by column, so that the product never overflows.
         _, first, number = np.unique(combined, return_index=True, return_inverse=True)
     return rows.take(pa.array(first)), number.astype(np.int64)
+
+
+def _side_by_side(tables: Sequence[pa.Table]) -> pa.Table:
+    columns = [
+        (name, column) for table in tables for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    return pa.Table.from_arrays([column for _, column in columns], names=[name for name, _ in columns])
 
 
 def _questions(log: ServedLog) -> pa.Table:

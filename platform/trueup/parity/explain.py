@@ -6,7 +6,7 @@ have a mismatch without a cause.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -125,6 +125,17 @@ def take(frame: FeatureFrame, rows: npt.NDArray[Any]) -> FeatureFrame:
     )
 
 
+def only(contract: FeatureContract, columns: Iterable[str]) -> FeatureContract:
+    """The contract of these features alone, and of what their on-demand views read."""
+    wanted = set(columns)
+    features = tuple((view, feature) for view, feature in contract.features if f"{view}__{feature}" in wanted)
+    owners = {view for view, _ in features}
+    on_demand = tuple(view for view in contract.on_demand if view.name in owners)
+    owners |= {source for view in on_demand for source, _ in view.inputs}
+    views = tuple(view for view in contract.views if view.name in owners)
+    return replace(contract, features=features, views=views, on_demand=on_demand)
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One way a cell could have come about: the readings stepped through, then a distortion of the value."""
@@ -168,7 +179,7 @@ def _forgive_under_way(
     if case.reading.rule.known_at != "served" or not rows.any():
         return comparison, {}
     numbers = np.flatnonzero(rows)
-    after = case.recompute(case.contract, replace(case.reading, under_way=True), numbers)
+    after = case.recompute(only(case.contract, mismatches), replace(case.reading, under_way=True), numbers)
     forgiven: dict[str, Mask] = {}
     for column, mask in mismatches.items():
         chosen = np.flatnonzero(mask)
@@ -198,35 +209,26 @@ class _Search:
             column: np.zeros(len(mask), np.uint64) for column, mask in self.open.items()
         }
 
-    def rows(self) -> Rows:
-        return np.flatnonzero(_any(self.open, self.case.served.num_rows))
-
     def settle(self, column: str, rows: Rows, bits: CauseBits) -> None:
         self.causes[column][rows] |= bits
         self.open[column][rows[bits != 0]] = False
 
     def by_reading_and_value(self) -> None:
         for attempt in attempts(self.case.reading):
-            rows = self.rows()
-            if not len(rows):
-                return
-            for reading in self._variants(attempt.reading, rows):
-                self._try(attempt, reading, rows)
+            self._try(attempt, attempt.reading)
+            if attempt.reading.rule.known_at == "served":
+                self._try(attempt, replace(attempt.reading, under_way=True))
 
     def by_pattern(self) -> None:
         for cause in CAUSES:
-            rows = self.rows()
-            if not isinstance(cause, Pattern) or not len(rows):
+            if not isinstance(cause, Pattern):
                 continue
-            frame = self.case.recompute(self.case.contract, cause.reading(self.case.reading), rows)
-            for column, mask in self.open.items():
-                # An on-demand feature has no row of its own that could be missing: see `by_inputs`.
-                if column not in self.case.views:
-                    continue
-                chosen = np.flatnonzero(mask)
-                pair = _pair(self.case, column, chosen, frame, np.searchsorted(rows, chosen))
+            # An on-demand feature has no row of its own that could be missing: see `by_inputs`.
+            chosen = {column: np.flatnonzero(mask) for column, mask in self.open.items() if column in self.case.views}
+            for column, rows, frame, positions in self._recomputed(cause.reading(self.case.reading), chosen):
+                pair = _pair(self.case, column, rows, frame, positions)
                 if pair is not None:
-                    found = chosen[cause.fits(*pair)]
+                    found = rows[cause.fits(*pair)]
                     self.settle(column, found, np.full(len(found), BIT[cause.name]))
 
     def by_inputs(self) -> None:
@@ -239,35 +241,48 @@ class _Search:
                     bits |= self.causes[name][rows]
             self.settle(column, rows, bits)
 
-    def _variants(self, reading: Reading, rows: Rows) -> Iterator[Reading]:
-        yield reading
-        if reading.rule.known_at == "served" and self.case.under_way[rows].any():
-            yield replace(reading, under_way=True)
+    def _try(self, attempt: Attempt, reading: Reading) -> None:
+        chosen = {column: self._concerned(column, attempt, reading) for column in self.open}
+        for column, rows, frame, positions in self._recomputed(reading, chosen):
+            same = _reproduced(self.case, column, rows, frame, positions, attempt.distortion)
+            if same.any():
+                last = cells(frame, column, None).take(positions[same])
+                self.settle(column, rows[same], self._steps_that_matter(attempt, column, rows[same], last))
 
-    def _try(self, attempt: Attempt, reading: Reading, rows: Rows) -> None:
-        frame = self.case.recompute(self.case.contract, reading, rows)
-        for column, mask in self.open.items():
-            chosen = np.flatnonzero(mask)
-            if not len(chosen):
-                continue
-            same = _reproduced(self.case, column, chosen, frame, np.searchsorted(rows, chosen), attempt.distortion)
-            found = chosen[same]
-            if len(found):
-                self.settle(column, found, self._steps_that_matter(attempt, column, found, frame, rows))
+    def _concerned(self, column: str, attempt: Attempt, reading: Reading) -> Rows:
+        """Rows of the feature that the attempt could explain. Whatever is left out need not be read again."""
+        mask = self.open[column]
+        if attempt.distortion is not None and attempt.distortion.distort(self._served(column, np.arange(0))) is None:
+            return np.arange(0)
+        rows = np.flatnonzero(mask & self.case.under_way if reading.under_way else mask)
+        if not len(rows) or not attempt.steps or column not in self.case.views:
+            return rows
+        concerns = attempt.steps[-1][0].concerns
+        before = attempt.steps[-2][1] if len(attempt.steps) > 1 else attempt.start
+        return rows if concerns is None else rows[concerns(self._cells_at(before, column, rows))]
 
-    def _steps_that_matter(
-        self, attempt: Attempt, column: str, found: Rows, last: FeatureFrame, rows: Rows
-    ) -> CauseBits:
+    def _recomputed(
+        self, reading: Reading, chosen: Mapping[str, Rows]
+    ) -> Iterator[tuple[str, Rows, FeatureFrame, Rows]]:
+        """Each feature with its chosen rows, read again, and where they are in the frame."""
+        chosen = {column: rows for column, rows in chosen.items() if len(rows)}
+        if not chosen:
+            return
+        every = np.unique(np.concatenate(list(chosen.values())))
+        frame = self.case.recompute(only(self.case.contract, chosen), reading, every)
+        for column, rows in chosen.items():
+            yield column, rows, frame, np.searchsorted(every, rows)
+
+    def _served(self, column: str, rows: Rows) -> Cells:
+        return cells(self.case.served, column, self.case.views.get(column)).take(rows)
+
+    def _steps_that_matter(self, attempt: Attempt, column: str, found: Rows, last: Cells) -> CauseBits:
         """The causes of these cells: a step that changes nothing of a cell is no cause of it."""
         bits = np.zeros(len(found), np.uint64)
         before = self._cells_at(attempt.start, column, found)
         for index, (toggle, reading) in enumerate(attempt.steps):
             is_last = index == len(attempt.steps) - 1
-            after = (
-                cells(last, column, None).take(np.searchsorted(rows, found))
-                if is_last
-                else self._cells_at(reading, column, found)
-            )
+            after = last if is_last else self._cells_at(reading, column, found)
             changed = outcomes(before, after, self.case.tolerances.get(column, EXACT)) >= Outcome.VALUE
             bits[changed] |= BIT[toggle.name]
             before = after
@@ -278,7 +293,7 @@ class _Search:
         return np.where(bits == 0, every, bits)
 
     def _cells_at(self, reading: Reading, column: str, rows: Rows) -> Cells:
-        return cells(self.case.recompute(self.case.contract, reading, rows), column, None)
+        return cells(self.case.recompute(only(self.case.contract, [column]), reading, rows), column, None)
 
 
 def _pair(case: Case, column: str, rows: Rows, frame: FeatureFrame, positions: Rows) -> tuple[Cells, Cells] | None:
@@ -303,7 +318,7 @@ def _reproduced(
             return np.zeros(len(rows), np.bool_)
         candidate = distorted
     codes = outcomes(served, candidate, case.tolerances.get(column, EXACT))
-    same: Mask = (codes == Outcome.EQUAL) | (codes == Outcome.WITHIN_TOLERANCE)
+    same: Mask = np.isin(codes, (Outcome.EQUAL, Outcome.WITHIN_TOLERANCE, Outcome.FORGOTTEN))
     return same
 
 
@@ -343,7 +358,9 @@ def _evaluated(case: Case, view: OnDemand, rows: Rows) -> FeatureFrame | None:
     }
     if not_logged:
         reading = ledger_reading(case.reading)
-        frame = case.recompute(replace(case.contract, features=not_logged, on_demand=()), reading, rows)
+        views = tuple(item for item in case.contract.views if item.name in {source for source, _ in not_logged})
+        bare = replace(case.contract, features=not_logged, views=views, on_demand=())
+        frame = case.recompute(bare, reading, rows)
         for source, feature in not_logged:
             values = frame.values.column(f"{source}__{feature}").to_pylist()
             usable = _usable(case, source, rows)

@@ -170,6 +170,7 @@ class Result:
             "unexplained": self.unexplained,
             "by_cause": self.by_cause,
             "stale_equal": self.counts.stale_equal,
+            "forgotten": self.counts.forgotten,
             "during_materialization": self.during_materialization,
             "uncompared": dict(self.uncompared),
         }
@@ -290,7 +291,8 @@ def joint_summary(results: tuple[Result, ...]) -> dict[str, Any]:
     totals: dict[str, Any] = {"verdict": joint_verdict(results)}
     for name in ("rows", "compared", "mismatched", "unexplained", "during_materialization"):
         totals[name] = sum(getattr(result, name) for result in results)
-    totals["stale_equal"] = sum(result.counts.stale_equal for result in results)
+    for name in ("stale_equal", "forgotten"):
+        totals[name] = sum(getattr(result.counts, name) for result in results)
     totals["by_cause"] = _sum_causes(result.by_cause for result in results)
     uncompared: dict[str, int] = {}
     for result in results:
