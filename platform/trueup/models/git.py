@@ -57,7 +57,9 @@ def _diff(root: Path) -> bytes:
         own_index, own_objects = Path(scratch, "index"), Path(scratch, "objects")
         own_objects.mkdir()
         if Path(index).exists():
-            shutil.copyfile(index, own_index)  # what git knows about unchanged files, so that it reads only the others
+            # What git knows about unchanged files, so that it reads only the others. With its time: git reads a file
+            # again that may have changed in the very second its index was written.
+            shutil.copy2(index, own_index)
         own = {
             "GIT_INDEX_FILE": str(own_index),
             "GIT_OBJECT_DIRECTORY": str(own_objects),

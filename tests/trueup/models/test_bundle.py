@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.trueup.models.examples import CITIES, CONTRACT, PINNED, bundle, card, frame, many_rows
+from threadpoolctl import threadpool_limits
 
 from trueup.errors import ContractError, ModelError
 from trueup.frame import FeatureFrame
@@ -44,6 +45,15 @@ def test_a_large_batch_gives_the_same_bits_as_its_slices() -> None:
     whole = frame(many_rows(1000, seed=3))
     slices = [BUNDLE.predict(whole.slice(start, 7)) for start in range(0, 1000, 7)]
     assert BUNDLE.predict(whole).tobytes() == np.concatenate(slices).tobytes()
+
+
+def test_the_number_of_threads_does_not_change_the_bits() -> None:
+    rows = frame(many_rows(500, seed=4))
+    given_by = {}
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads):
+            given_by[threads] = BUNDLE.predict(rows).tobytes()
+    assert len(set(given_by.values())) == 1
 
 
 def test_chunks_do_not_change_the_bits() -> None:

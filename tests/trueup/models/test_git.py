@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -88,6 +89,17 @@ def test_commit_and_diff_give_the_very_tree(repo: Path, tmp_path: Path) -> None:
     run(copy, "checkout", "--quiet", state.commit)
     run(copy, "apply", "--binary", "-", given=state.diff)
     assert content(copy) == content(repo)
+
+
+def test_a_change_in_the_second_of_the_commit_is_seen(repo: Path) -> None:
+    run(repo, "config", "core.trustctime", "false")
+    second = 1_700_000_000
+    os.utime(repo / "a.sql", (second, second))
+    run(repo, "add", "a.sql")
+    os.utime(repo / ".git" / "index", (second, second))
+    (repo / "a.sql").write_text("SELECT 2\n")  # as long as before
+    os.utime(repo / "a.sql", (second, second))
+    assert b"+SELECT 2" in (git_state(repo).diff or b"")
 
 
 def test_looking_changes_nothing(repo: Path) -> None:
