@@ -24,7 +24,7 @@ def flights_to_ask(outcomes: Path, start: datetime, end: datetime, at_most: int 
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         # md5, not DuckDB's hash(): its values may change between versions.
-        flights = connection.execute(
+        flights: pa.Table = connection.execute(
             """
             SELECT * EXCLUDE (rank) FROM (
                 SELECT *, row_number() OVER (ORDER BY md5(flight_id), flight_id) AS rank

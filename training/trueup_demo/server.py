@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def model_server(config: Path, output: Path, environment: dict[str, str]) -> Iterator[int]:
+def model_server(config: Path, output: Path, environment: Mapping[str, str]) -> Iterator[int]:
     """`trueup serve` with this configuration on a free port, which is yielded once /readyz says yes.
 
     output: file for what the server prints. Raises StoreError with its last lines when it does not start

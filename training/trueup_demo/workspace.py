@@ -5,6 +5,7 @@ A demo never touches the repository's own registry, ledger or Redis, and starts 
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +46,6 @@ class Workspace:
         return self.root / "served"
 
     @property
-    def serving_config(self) -> Path:
-        return self.root / "serving.toml"
-
-    @property
     def server_output(self) -> Path:
         return self.root / "server.log"
 
@@ -79,6 +76,9 @@ def fresh_workspace(root: Path, feature_repo: Path) -> Workspace:
     (root / MARKER).touch()
     workspace = Workspace(root)
     shutil.copytree(feature_repo, workspace.repo, ignore=shutil.ignore_patterns("data", "__pycache__", "*.md"))
+    config = workspace.repo / "feature_store.yaml"
+    # A project of its own, so that a demo on somebody's own Redis shares no key with the repository's.
+    config.write_text(re.sub(r"(?m)^(project: \w+)$", r"\1_demo", config.read_text(encoding="utf-8")), encoding="utf-8")
     for folder in (workspace.data, workspace.redis, workspace.root / "mlflow", workspace.log_dir):
         folder.mkdir(parents=True, exist_ok=True)
     return workspace
