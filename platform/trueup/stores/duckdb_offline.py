@@ -408,7 +408,8 @@ def _parsed(entities: pa.Table, instant: str) -> pa.ChunkedArray:
     try:
         parsed = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
     except (ValueError, TypeError) as error:
-        raise InputError(instant, f"{instant}: {error}.", hint="Write instants in ISO 8601.") from error
+        what = str(error).partition("\n")[0].partition(". You")[0]
+        raise InputError(instant, f"{instant}: {what}.", hint="Write instants in ISO 8601.") from error
     return pa.chunked_array([pa.Array.from_pandas(parsed)])
 
 
