@@ -1,0 +1,1 @@
+"""The model server: features from the online store, a prediction by the assigned variant, a log of every row."""

@@ -24,7 +24,7 @@ def flights_to_ask(outcomes: Path, start: datetime, end: datetime, at_most: int 
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         # md5, not DuckDB's hash(): its values may change between versions.
-        flights: pa.Table = connection.execute(
+        flights: pa.Table = connection.sql(
             """
             SELECT * EXCLUDE (rank) FROM (
                 SELECT *, row_number() OVER (ORDER BY md5(flight_id), flight_id) AS rank
@@ -33,7 +33,7 @@ def flights_to_ask(outcomes: Path, start: datetime, end: datetime, at_most: int 
             ) WHERE $at_most IS NULL OR rank <= $at_most
             ORDER BY event_timestamp, flight_id
             """,
-            {"path": str(outcomes), "start": start, "end": end, "at_most": at_most},
+            params={"path": str(outcomes), "start": start, "end": end, "at_most": at_most},
         ).to_arrow_table()
     if flights.num_rows == 0:
         raise InputError("start", f"no flight is asked about between {start} and {end}: the flights are of 2013.")

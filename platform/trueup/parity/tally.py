@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from trueup.frame import FeatureFrame, Status
 from trueup.instants import EPOCH, as_utc, format_instant
-from trueup.parity.causes import BIT, CAUSES, UNEXPLAINED
-from trueup.parity.compare import NO_TIME, Mask, Outcome, cells
+from trueup.parity.causes import BIT, CAUSES
+from trueup.parity.compare import NO_TIME, Outcome, cells
 from trueup.parity.explain import Case, Findings
 from trueup.parity.report import Bucket, Cell, FeatureResult, RoleResult, Sample
 
 SAMPLES = 6
-"""How many cells are shown of each cause."""
+"""How many cells are shown of each set of causes."""
 MOST_BUCKETS = 62
 _WIDTHS = tuple(timedelta(hours=hours) for hours in (1, 3, 6, 12, 24, 7 * 24, 28 * 24))
 _MICROSECOND = timedelta(microseconds=1)
@@ -148,10 +148,14 @@ def _per_row(findings: Findings, rows: int) -> tuple[npt.NDArray[np.int64], ...]
 
 
 def _samples(case: Case, findings: Findings, labels: Labels) -> Iterator[Sample]:
-    """A few cells of each cause, from the features that have most of them, spread over the rows."""
+    """A few cells of each set of causes, from the features that have most of them, spread over the rows."""
     mismatches = findings.comparison.mismatches()
-    for name in (*(cause.name for cause in CAUSES), UNEXPLAINED):
-        masks = {column: _having(findings, column, mask, name) for column, mask in mismatches.items()}
+    sets: set[int] = set()
+    for column, mask in mismatches.items():
+        sets.update(np.unique(findings.causes[column][mask]).tolist())
+    # Single causes first, in the causes' order; what is unexplained last.
+    for bits in sorted(sets, key=lambda bits: (bits == 0, bits.bit_count(), bits)):
+        masks = {column: mask & (findings.causes[column] == bits) for column, mask in mismatches.items()}
         # Sorting is stable: features with equally many keep the contract's order.
         columns = sorted((c for c in masks if masks[c].any()), key=lambda c: -int(masks[c].sum()))[:SAMPLES]
         for index, column in enumerate(columns):
@@ -159,12 +163,6 @@ def _samples(case: Case, findings: Findings, labels: Labels) -> Iterator[Sample]
             rows = np.flatnonzero(masks[column])
             for row in dict.fromkeys(rows[(2 * i + 1) * len(rows) // (2 * share)] for i in range(share)):
                 yield _sample(case, findings, labels, column, int(row))
-
-
-def _having(findings: Findings, column: str, mismatched: Mask, cause: str) -> Mask:
-    bits = findings.causes[column]
-    having: Mask = mismatched & ((bits == 0) if cause == UNEXPLAINED else (bits & BIT[cause]) != 0)
-    return having
 
 
 def _sample(case: Case, findings: Findings, labels: Labels, column: str, row: int) -> Sample:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from trueup.instants import format_instant
 from trueup.parity.causes import BY_NAME, UNEXPLAINED
 from trueup.parity.report import Bucket, Report, Result, Sample, VariantScores
-from trueup.parity.sinks.words import checked, counted, headline, number, percent, told
+from trueup.parity.sinks.words import checked, counted, figures, headline, number, percent, settled, told
 
 _UNEXPLAINED_MEANING = "No rule that was tried reproduces what was served."
 _UNEXPLAINED_ADVICE = (
@@ -42,6 +42,8 @@ def render_html(report: Report) -> str:
     return environment.get_template("report.html.j2").render(
         report=report,
         headline=headline(report),
+        figures=figures(report),
+        settled=settled,
         served=report.of("served"),
         online=report.of("online"),
         subjects=[_Subject.of(result, index) for index, result in enumerate(report.results)],
@@ -190,7 +192,7 @@ def _chart(timeline: tuple[Bucket, ...]) -> _Chart | None:
 
 def _width(width: timedelta) -> str:
     hours = int(width.total_seconds() // 3600)
-    return f"{hours // 24} days" if hours > 24 else "day" if hours == 24 else f"{hours} hours" if hours > 1 else "hour"
+    return counted(hours // 24, "day") if hours >= 24 else counted(hours, "hour")
 
 
 def _instant(instant: datetime) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trueup.parity.report import Report, Result, Verdict
-from trueup.parity.sinks.words import headline, number, percent, told
+from trueup.parity.sinks.words import figures, headline, number, percent, told
 
 WIDTH = 100
 _STYLES: dict[Verdict, str] = {"pass": "green", "fail": "red", "could not run": "yellow"}
@@ -18,6 +18,7 @@ def render_terminal(report: Report) -> RenderableType:
     """The verdict, a line for each subject, and the causes. Print it with a console of at most WIDTH columns."""
     parts: list[RenderableType] = [
         Text.assemble((report.verdict.upper(), f"bold {_STYLES[report.verdict]}"), "  ", headline(report)),
+        figures(report),
         "",
         _subjects(report),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from trueup.parity.report import Report, Result
 
@@ -39,18 +39,47 @@ def counted(value: int, noun: str) -> str:
 
 def headline(report: Report) -> str:
     """The verdict, as one would say it."""
+    if not any(result.compared for result in report.results):
+        return "Nothing was compared."
+    served, online = ([r for r in report.of(check) if r.verdict == "fail"] for check in ("served", "online"))
+    said = []
+    if served:
+        said.append(f"{_all(served)} {'was' if len(served) == 1 else 'were'} not served what training reads.")
+    if online:
+        said.append(f"The online store does not hold what it should: {_all(online)}.")
+    if not said:
+        said.append("What was compared is what training reads.")
+    broken = [result for result in report.results if result.verdict == "could not run"]
+    if broken:
+        said.append(f"{_all(broken)} could not be checked.")
+    return " ".join(said)
+
+
+def figures(report: Report) -> str:
+    """The numbers under the headline."""
     compared = sum(result.compared for result in report.results)
     mismatched = sum(result.mismatched for result in report.results)
-    if not compared:
-        return "Nothing was compared."
-    if not mismatched:
-        said = f"All {number(compared)} compared values are what training reads."
-        return said if report.verdict == "pass" else f"{said} But not everything could be checked."
     unexplained = sum(result.unexplained for result in report.results)
-    values = f"{number(mismatched)} of {number(compared)} values are not what training reads"
+    if not compared:
+        return "An empty comparison is not a pass."
+    if not mismatched:
+        return f"All {number(compared)} compared values are the same."
+    found = f"{number(mismatched)} of {number(compared)} compared values differ ({percent(mismatched, compared)})"
     if not unexplained:
-        return f"{values}. Every one is explained."
-    return f"{values}. {counted(unexplained, 'value')} of them without a known cause."
+        return f"{found}; each has a cause."
+    return f"{found}; {number(unexplained)} of them have no known cause."
+
+
+def settled(result: Result) -> list[str]:
+    """What counts as equal although it is not the same in every respect."""
+    counts = result.counts
+    lines = {
+        "from an older row, same value": counts.stale_equal,
+        "just being written by a run": result.during_materialization,
+        "expired, not kept online": counts.forgotten,
+        "within tolerance": counts.within_tolerance,
+    }
+    return [f"{number(count)} {what}" for what, count in lines.items() if count]
 
 
 def told(result: Result) -> str:
@@ -78,3 +107,11 @@ def checked(result: Result) -> str:
 
 def _reasons(uncompared: Mapping[str, int]) -> str:
     return ", ".join(f"{counted(rows, 'row')} {reason}" for reason, rows in uncompared.items())
+
+
+def _all(results: Sequence[Result]) -> str:
+    """`a`, `a and b`, `a, b and 3 more`."""
+    names = [result.label for result in results]
+    if len(names) > 3:
+        names = [*names[:2], f"{len(names) - 2} more"]
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

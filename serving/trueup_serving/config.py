@@ -1,0 +1,190 @@
+"""The server's settings: one TOML file, overridden by `TRUEUP_SERVING_*` variables, overridden by the command line.
+
+A nested setting is `TRUEUP_SERVING_LOG__BATCH_ROWS=100`. Where the repository, the models and the log are
+comes from trueup's own settings (`TRUEUP_REPO`...) unless the server is told otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from trueup.errors import InputError
+from trueup.eventlog.writer import LogLimits
+from trueup.experiments.design import Design, Variant
+from trueup.settings import Settings
+
+PREFIX = "TRUEUP_SERVING_"
+_NESTED = "__"
+
+ClockName = Literal["wall", "request"]
+"""wall: features are read as of now. request: as of each request's own `X-Trueup-Now` header (a replay)."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VariantConfig(_Section):
+    """See `trueup.experiments.design.Variant`."""
+
+    name: str
+    model: str
+    alias: str = "champion"
+    weight: int
+
+
+class ExperimentConfig(_Section):
+    """See `trueup.experiments.design.Design`. A server of one model is an experiment with one variant."""
+
+    name: str
+    unit: str
+    salt: str
+    shadow: bool = False
+    variants: tuple[VariantConfig, ...]
+
+
+class LogConfig(_Section):
+    """See `trueup.eventlog.writer.LogLimits`."""
+
+    queue_rows: int = LogLimits.queue_rows
+    batch_rows: int = LogLimits.batch_rows
+    batch_seconds: float = LogLimits.batch_seconds
+
+
+class LimitsConfig(_Section):
+    """What a request may bring. More is refused before it is read."""
+
+    max_rows: int = Field(default=500, ge=1)
+    max_body_bytes: int = Field(default=1_048_576, ge=1)
+
+
+class ServerConfig(_Section):
+    """Where to listen. `uds` (a unix socket's path) wins over host and port; port 0 takes a free one.
+
+    stop_seconds: how long running requests may take to end when the server is told to stop.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    uds: Path | None = None
+    stop_seconds: int = Field(default=30, ge=0)
+
+
+class ServingConfig(BaseSettings):
+    """Relative paths are relative to the working directory, as everywhere in trueup."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter=_NESTED, extra="forbid", frozen=True, validate_default=True
+    )
+
+    repo: Path = Field(default_factory=lambda: Settings().repo)
+    """The Feast repository."""
+    tracking_uri: str = Field(default_factory=lambda: Settings().tracking_uri)
+    """MLflow's registry."""
+    log_dir: Path = Field(default_factory=lambda: Settings().log_dir)
+    """Where served rows are logged."""
+    clock: ClockName = "wall"
+    online_timeout_seconds: float = Field(default=2.0, gt=0)
+    """How long one read of the online store may take; after that the request is answered with a 503."""
+    experiment: ExperimentConfig
+    log: LogConfig = LogConfig()
+    limits: LimitsConfig = LimitsConfig()
+    server: ServerConfig = ServerConfig()
+
+    @property
+    def design(self) -> Design:
+        """Raises InputError for weights, names or a unit that cannot be."""
+        experiment = self.experiment
+        return Design(
+            name=experiment.name,
+            unit=experiment.unit,
+            salt=experiment.salt,
+            variants=tuple(Variant(item.name, item.model, item.alias, item.weight) for item in experiment.variants),
+            shadow=experiment.shadow,
+        )
+
+    @property
+    def log_limits(self) -> LogLimits:
+        """Raises InputError for limits under which a request of `max_rows` rows could never be logged."""
+        limits = LogLimits(self.log.queue_rows, self.log.batch_rows, self.log.batch_seconds)
+        models = len(self.experiment.variants) if self.experiment.shadow else 1
+        if limits.queue_rows < self.limits.max_rows * models:
+            raise InputError(
+                "log.queue_rows",
+                f"log.queue_rows: {limits.queue_rows} is less than one request of limits.max_rows "
+                f"({self.limits.max_rows}) rows scored by {models} models, which would always be dropped.",
+            )
+        return limits
+
+
+def load_config(
+    path: Path | None = None, overrides: Mapping[str, Any] | None = None, *, env: Mapping[str, str] = os.environ
+) -> ServingConfig:
+    """Settings of the file, the environment and `overrides`, the later winning. InputError names the setting."""
+    data = _read(path) if path is not None else {}
+    _check_names(env)
+
+    class FromFile(ServingConfig):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no .env files
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=dict(data))
+
+    try:
+        config: ServingConfig = FromFile(**(overrides or {}))
+    except ValidationError as error:
+        raise _named(error, path) from error
+    # What only the values can say is checked here, so that a server never starts to find out later.
+    _ = config.design, config.log_limits
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError("config", f"config: {path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise InputError("config", f"config: {path} is not TOML: {error}.") from error
+
+
+def _check_names(env: Mapping[str, str]) -> None:
+    """A variable that names no setting is a mistyped one: it would change nothing, and nobody would know."""
+    for name in sorted(env):
+        if name.upper().startswith(PREFIX):
+            setting = name.upper().removeprefix(PREFIX).partition(_NESTED)[0].lower()
+            if setting not in ServingConfig.model_fields:
+                raise InputError(
+                    name,
+                    f"{name} names no setting of the server; it has {', '.join(ServingConfig.model_fields)}.",
+                )
+
+
+def _named(error: ValidationError, path: Path | None) -> InputError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    came = "" if first["type"] == "missing" else f" (got {first['input']!r})"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return InputError(
+        name,
+        f"{name}: {first['msg']}{came}{more}.",
+        hint=f"Set it in {path}, or as {PREFIX}{name.upper().replace('.', _NESTED)}." if path else None,
+    )

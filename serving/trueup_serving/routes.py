@@ -1,0 +1,287 @@
+"""HTTP in, HTTP out: reads a request, asks the service, writes the answer. Nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from trueup.frame import FeatureFrame, Status
+from trueup.instants import Clock, format_instant
+from trueup_serving.config import ClockName, LimitsConfig
+from trueup_serving.metrics import Metrics
+from trueup_serving.problems import FieldError, Problem, bad_field, documented
+from trueup_serving.request_ids import adopt, request_id_of
+from trueup_serving.schemas import (
+    Body,
+    BodyType,
+    FeaturesResponse,
+    FeatureValue,
+    Prediction,
+    PredictResponse,
+    Ready,
+    ReadyLog,
+    ReadyVariant,
+    RequestSchema,
+    RowFeatures,
+    check_instant,
+    json_value,
+)
+from trueup_serving.service import RowError, ServedModel, Service
+
+PREDICT = "/v1/predict"
+FEATURES = "/v1/features"
+HEALTHZ = "/healthz"
+READYZ = "/readyz"
+METRICS = "/metrics"
+NOW_HEADER = "X-Trueup-Now"
+
+_JSON = "application/json"
+_T = TypeVar("_T")
+
+
+def router(
+    service: Service,
+    schema: RequestSchema,
+    metrics: Metrics,
+    limits: LimitsConfig,
+    clock: Clock,
+    clock_name: ClockName,
+    executor: Executor,
+) -> APIRouter:
+    """All routes of the server. executor: where the service's work is done, so that the loop stays free."""
+    routes = APIRouter()
+    parameters = [_NOW_PARAMETER] if clock_name == "request" else []
+    asked_wrongly = (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    )
+
+    async def read(request: Request, kind: BodyType) -> tuple[Body, str, datetime]:
+        body = kind.parse(await _read_json(request, limits.max_body_bytes))
+        if body.request_id is not None:
+            adopt(request.scope, body.request_id)
+        now = _instant(request, clock, clock_name)
+        return body, request_id_of(request.scope), now
+
+    async def work(ask: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(executor, ask)
+
+    @routes.post(
+        PREDICT,
+        summary="Predict for one or many entities",
+        responses={200: {"model": PredictResponse}, **documented(*asked_wrongly)},
+        openapi_extra={"requestBody": _body(schema.predict, schema.example), "parameters": parameters},
+    )
+    async def predict(request: Request) -> Response:
+        """Each row is answered by the model of the variant its unit is assigned to, and logged."""
+        body, request_id, now = await read(request, schema.predict)
+        answers = await work(lambda: _rows_named(lambda: service.predict(body.rows, request_id, now)))
+        metrics.count(answers)
+        return _json(
+            PredictResponse(
+                request_id=request_id,
+                as_of=format_instant(now),
+                predictions=[
+                    Prediction(
+                        row=row,
+                        prediction=answer.prediction,
+                        variant=answer.model.variant.name,
+                        model=answer.model.ref[0],
+                        model_version=answer.model.ref[1],
+                    )
+                    for row, answer in enumerate(answers)
+                ],
+            )
+        )
+
+    @routes.post(
+        FEATURES,
+        summary="The features of one or many entities, for debugging",
+        responses={200: {"model": FeaturesResponse}, **documented(*asked_wrongly)},
+        openapi_extra={"requestBody": _body(schema.features, schema.example), "parameters": parameters},
+    )
+    async def features(request: Request) -> Response:
+        """What `/v1/predict` would read: values, statuses and event times. Nothing is scored or logged.
+
+        `variant` names whose features; without it each row has those of the variant it is assigned to.
+        """
+        body, request_id, now = await read(request, schema.features)
+        found = await work(lambda: _rows_named(lambda: service.features(body.rows, now, body.variant)))
+        return _json(
+            FeaturesResponse(
+                request_id=request_id,
+                as_of=format_instant(now),
+                rows=[_row_features(row, model, frame) for row, (model, frame) in enumerate(found)],
+            )
+        )
+
+    @routes.get(HEALTHZ, summary="Whether the process answers")
+    async def healthz() -> Response:
+        """Always 200. Whether it could answer a prediction is `/readyz`."""
+        return Response('{"status":"alive"}', media_type=_JSON)
+
+    @routes.get(
+        READYZ,
+        summary="Whether requests would be answered, and by what",
+        responses={200: {"model": Ready}, 503: {"model": Ready}},
+    )
+    async def readyz() -> Response:
+        """200 `ready` or `degraded` (answers, but loses log rows), 503 `unavailable` (the online store is away)."""
+        ready = await work(lambda: _ready(service))
+        status = HTTPStatus.SERVICE_UNAVAILABLE if ready.status == "unavailable" else HTTPStatus.OK
+        return Response(ready.model_dump_json(), status, media_type=_JSON)
+
+    @routes.get(METRICS, summary="Metrics for Prometheus")
+    async def scrape() -> Response:
+        """Prometheus text format."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+_NOW_PARAMETER = {
+    "name": NOW_HEADER,
+    "in": "header",
+    "required": True,
+    "description": "The instant of the request (ISO 8601): this server replays the past.",
+    "schema": {"type": "string", "format": "date-time"},
+    "example": "2013-11-01T12:00:00Z",
+}
+
+
+def _body(kind: BodyType, example: dict[str, Any]) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{kind.name}"}
+    return {"required": True, "content": {_JSON: {"schema": schema, "example": example}}}
+
+
+def _json(body: PredictResponse | FeaturesResponse) -> Response:
+    return Response(body.model_dump_json(), media_type=_JSON)
+
+
+async def _read_json(request: Request, most: int) -> bytes:
+    """The body's bytes; Problem for another media type, a compressed body, or one longer than `most`."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != _JSON:
+        got = f"got {media_type!a}" if media_type else "there is none"
+        raise bad_field(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Content-Type", f"expected {_JSON}, {got}"
+        )
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise bad_field(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-encoding",
+            "Content-Encoding",
+            f"expected a body that is not compressed, got {encoding!a}",
+        )
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():  # counted as it comes: Content-Length need not be there, nor be true
+        size += len(chunk)
+        if size > most:
+            # The rest is not read, so the connection cannot be used again.
+            raise Problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "body-too-large",
+                f"The body is longer than {most} bytes; send fewer rows at a time.",
+                headers={"Connection": "close"},
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _instant(request: Request, clock: Clock, clock_name: ClockName) -> datetime:
+    """When the features are read as of: the wall clock, or the request's own header in a replay."""
+    headers = request.headers.getlist(NOW_HEADER)
+    if clock_name == "wall":
+        if headers:
+            raise bad_field(
+                HTTPStatus.BAD_REQUEST,
+                "unexpected-instant",
+                NOW_HEADER,
+                'this server reads by the wall clock; a replay needs a server whose clock is "request"',
+            )
+        return clock()
+    if len(headers) != 1:
+        message = "expected one, as this server replays the past" + (", got several" if headers else "")
+        raise bad_field(HTTPStatus.BAD_REQUEST, "missing-instant", NOW_HEADER, message)
+    try:
+        return check_instant(headers[0])
+    except ValueError as error:
+        raise bad_field(HTTPStatus.BAD_REQUEST, "bad-instant", NOW_HEADER, f"{error}, got {headers[0]!a}") from error
+
+
+def _rows_named(ask: Callable[[], _T]) -> _T:
+    try:
+        return ask()
+    except RowError as error:
+        errors = [FieldError(field=f"entities[{row}]", message=str(why)) for row, why in error.errors.items()]
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "on-demand-failed",
+            "Features that are computed of the request cannot be computed of these rows.",
+            errors,
+        ) from error
+
+
+def _row_features(row: int, model: ServedModel, frame: FeatureFrame) -> RowFeatures:
+    values = frame.values.to_pylist()[0]
+    statuses = frame.statuses.to_pylist()[0]
+    times = frame.event_timestamps.to_pylist()[0]
+    return RowFeatures(
+        row=row,
+        variant=model.variant.name,
+        model=model.ref[0],
+        model_version=model.ref[1],
+        contract_hash=model.contract.hash,
+        features={
+            f"{view}__{feature}": FeatureValue(
+                value=json_value(values[f"{view}__{feature}"]),
+                status=Status(statuses[f"{view}__{feature}"]).name,
+                event_time=format_instant(times[view]) if times.get(view) is not None else None,
+            )
+            for view, feature in model.contract.features
+        },
+    )
+
+
+def _ready(service: Service) -> Ready:
+    readiness = service.readiness()
+    log = readiness.log
+    status = "unavailable" if not readiness.ready else "degraded" if log.error is not None else "ready"
+    return Ready(
+        status=status,
+        experiment=service.design.name,
+        shadow=service.design.shadow,
+        variants=[
+            ReadyVariant(
+                name=name,
+                model=model.ref[0],
+                version=model.ref[1],
+                alias=model.variant.alias,
+                weight=model.variant.weight,
+                feature_service=model.contract.service,
+                contract_hash=model.contract.hash,
+            )
+            for name, model in service.models.items()
+        ],
+        log=ReadyLog(
+            healthy=log.error is None and not log.closed,
+            queued=log.queued,
+            written=log.written,
+            dropped=log.dropped,
+            failed=log.failed,
+            error=log.error,
+        ),
+        online_store=readiness.online_store or "reachable",
+    )

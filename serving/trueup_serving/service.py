@@ -1,0 +1,209 @@
+"""The service without HTTP: assign, read, predict, log. Safe to share between threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from trueup.contracts.contract import FeatureContract
+from trueup.errors import ContractError, ModelError, StoreError
+from trueup.eventlog.records import Role, Scores, ServedRows, input_fields
+from trueup.eventlog.writer import LogState, LogWriter
+from trueup.experiments.assign import assign, unit_text
+from trueup.experiments.design import Design, Variant
+from trueup.features.online import OnlineReader
+from trueup.frame import FeatureFrame
+from trueup.models.bundle import Bundle
+
+Row = Mapping[str, Any]
+Ref = tuple[str, str]
+"""A model's registered name and version."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A variant's model as it was loaded. contract: the live one, equal to the model's own."""
+
+    variant: Variant
+    bundle: Bundle
+    contract: FeatureContract
+
+    @property
+    def ref(self) -> Ref:
+        return self.variant.model, str(self.bundle.card.version)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One row's prediction, by the model of the variant its unit is assigned to."""
+
+    prediction: float
+    model: ServedModel
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What the service stands on now. online_store: None when it answers, else why not."""
+
+    online_store: str | None
+    log: LogState
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request would be answered. A log that fails loses rows and is reported, but stops no answer."""
+        return self.online_store is None and not self.log.closed
+
+
+class RowError(Exception):
+    """Rows whose on-demand features cannot be computed. errors: row number -> why."""
+
+    def __init__(self, errors: Mapping[int, ContractError]) -> None:
+        super().__init__("; ".join(f"row {row}: {error}" for row, error in errors.items()))
+        self.errors = errors
+
+
+class Service:
+    """Serves one experiment.
+
+    models: one for each variant of the design. readers: contract hash -> reader, one for each contract of the
+    models. log: started. ping: raises StoreError when the online store does not answer.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        models: Sequence[ServedModel],
+        readers: Mapping[str, OnlineReader],
+        log: LogWriter,
+        ping: Callable[[], None],
+    ) -> None:
+        self.design = design
+        self.models: Mapping[str, ServedModel] = {model.variant.name: model for model in models}
+        self.log = log
+        self._readers = readers
+        self._ping = ping
+        # Two variants of one model and version are scored once: an A/A test is two names for one answer.
+        self._by_contract: dict[str, dict[Ref, ServedModel]] = {}
+        for model in models:
+            self._by_contract.setdefault(model.contract.hash, {}).setdefault(model.ref, model)
+
+    def predict(self, rows: Sequence[Row], request_id: str, now: datetime) -> tuple[Answer, ...]:
+        """Each row's answer, in order; every row is logged, once for each model that scored it.
+
+        rows: the entity and request fields of all contracts, and the unit. now: aware; features are read as
+        of it. A failed request logs nothing. Raises StoreError, InputError, RowError.
+        """
+        units = tuple(unit_text(row[self.design.unit]) for row in rows)
+        assigned = tuple(self.models[assign(self.design, unit).name] for unit in units)
+        served = []
+        for contract_hash, models in self._by_contract.items():
+            wanted = [at for at in range(len(rows)) if self.design.shadow or assigned[at].ref in models]
+            if not wanted:
+                continue
+            inputs, frame = self._read(contract_hash, rows, wanted, now)
+            served.append(
+                ServedRows(
+                    contract=self._readers[contract_hash].contract,
+                    request_id=request_id,
+                    instant=now,
+                    experiment=self.design.name,
+                    inputs=inputs,
+                    frame=frame,
+                    rows=tuple(wanted),
+                    units=tuple(units[at] for at in wanted),
+                    variants=tuple(assigned[at].variant.name for at in wanted),
+                    scores=tuple(
+                        scores
+                        for model in models.values()
+                        if (scores := self._score(model, frame, [assigned[at].ref for at in wanted]))
+                    ),
+                )
+            )
+        answers = {
+            (item.rows[position], (scores.model, scores.version)): prediction
+            for item in served
+            for scores in item.scores
+            for position, prediction in zip(scores.positions, scores.predictions.tolist(), strict=True)
+        }
+        for item in served:
+            self.log.offer(item)
+        return tuple(Answer(answers[at, model.ref], model) for at, model in enumerate(assigned))
+
+    def features(
+        self, rows: Sequence[Row], now: datetime, variant: str | None = None
+    ) -> tuple[tuple[ServedModel, FeatureFrame], ...]:
+        """Each row's features, a frame of one row each, under one variant's contract or, without one, its own's."""
+        named = self.models[variant] if variant is not None else None
+        chosen = [named or self.models[assign(self.design, unit_text(row[self.design.unit])).name] for row in rows]
+        frames: dict[int, FeatureFrame] = {}
+        for contract_hash in self._by_contract:
+            wanted = [at for at, model in enumerate(chosen) if model.contract.hash == contract_hash]
+            if wanted:
+                _, frame = self._read(contract_hash, rows, wanted, now)
+                frames |= {at: frame.slice(position, 1) for position, at in enumerate(wanted)}
+        return tuple((model, frames[at]) for at, model in enumerate(chosen))
+
+    def readiness(self) -> Readiness:
+        """Asks the online store; may take as long as a read."""
+        try:
+            self._ping()
+        except StoreError as error:
+            return Readiness(str(error), self.log.state)
+        return Readiness(None, self.log.state)
+
+    def _read(
+        self, contract_hash: str, rows: Sequence[Row], wanted: Sequence[int], now: datetime
+    ) -> tuple[pa.Table, FeatureFrame]:
+        reader = self._readers[contract_hash]
+        fields = input_fields(reader.contract)
+        inputs = pa.table({item.name: pa.array([rows[at][item.name] for at in wanted], item.arrow) for item in fields})
+        # Read by what is logged, not by what came: a replay of the log must see the same values to the last bit.
+        keys = inputs.to_pylist() if fields else [{} for _ in wanted]
+        try:
+            return inputs, reader.read(keys, now)
+        except ContractError as error:
+            raise RowError(_failing_rows(reader, keys, wanted, now, error)) from error
+
+    def _score(self, model: ServedModel, frame: FeatureFrame, assigned: Sequence[Ref]) -> Scores | None:
+        roles: tuple[Role, ...] = tuple("answer" if ref == model.ref else "shadow" for ref in assigned)
+        positions = tuple(at for at, role in enumerate(roles) if role == "answer" or self.design.shadow)
+        if not positions:
+            return None
+        name, version = model.ref
+        mine = frame if len(positions) == frame.num_rows else _take(frame, positions)
+        return Scores(name, version, positions, tuple(roles[at] for at in positions), predict(model.bundle, mine))
+
+
+def predict(bundle: Bundle, frame: FeatureFrame) -> npt.NDArray[np.float64]:
+    """`Bundle.predict`; ModelError where the model gives anything but a finite number for every row."""
+    predictions = bundle.predict(frame)
+    if predictions.shape != (frame.num_rows,) or not np.isfinite(predictions).all():
+        raise ModelError(
+            f"model {bundle.card}: it predicted {predictions.tolist()!r} for {frame.num_rows} rows; "
+            "expected one finite number for each."
+        )
+    return predictions
+
+
+def _take(frame: FeatureFrame, positions: Sequence[int]) -> FeatureFrame:
+    rows = pa.array(positions, pa.int64())
+    return FeatureFrame(frame.values.take(rows), frame.statuses.take(rows), frame.event_timestamps.take(rows))
+
+
+def _failing_rows(
+    reader: OnlineReader, keys: Sequence[Row], wanted: Sequence[int], now: datetime, error: ContractError
+) -> dict[int, ContractError]:
+    """Which rows an on-demand function fails on: they are tried one by one. The first, if none fails alone."""
+    failing: dict[int, ContractError] = {}
+    for at, row in zip(wanted, keys, strict=True):
+        try:
+            reader.read([row], now)
+        except ContractError as alone:
+            failing[at] = alone
+    return failing or {wanted[0]: error}
