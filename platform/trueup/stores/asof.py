@@ -20,7 +20,7 @@ from trueup.contracts.contract import View
 from trueup.errors import InputError, SourceError
 from trueup.frame import EVENT_TIME, STATUS, Status
 from trueup.instants import EPOCH, AsOfRule, format_instant
-from trueup.stores.asof_sql import LANDINGS_WANTED, Rows, identifier, is_key_type, key
+from trueup.stores.asof_sql import LANDINGS_WANTED, Rows, column, is_key_type, key
 from trueup.stores.duckdb_tables import arrow, describe, require_columns, scratch, source_relation
 from trueup.stores.landing import NEVER, landings, micros
 from trueup.stores.ledger import Run
@@ -205,7 +205,7 @@ def _source(connection: duckdb.DuckDBPyConnection, view: View, base_dir: Path, w
         event=source.timestamp_field,
         event_type=types[source.timestamp_field],
         created=source.created_column,
-        features=tuple(identifier(source.column(item.name)) for item in view.features),
+        features=tuple(column(source.column(item.name)) for item in view.features),
     )
     with scratch(connection, what=what):
         yield rows
@@ -249,9 +249,9 @@ def _view_rows(view: View, table: pa.Table, what: str) -> ViewRows:
     values: dict[str, pa.Array] = {}
     statuses: dict[str, pa.Array] = {}
     for i, item in enumerate(view.features):
-        column = feature_column(table[f"f{i}"], item.dtype, what=f"{what}: feature {item.name}")
-        null = pc.and_(pc.equal(base, int(Status.PRESENT)), pc.is_null(column))
-        values[view.column(item.name)] = column
+        values_of = feature_column(table[f"f{i}"], item.dtype, what=f"{what}: feature {item.name}")
+        null = pc.and_(pc.equal(base, int(Status.PRESENT)), pc.is_null(values_of))
+        values[view.column(item.name)] = values_of
         statuses[view.column(item.name)] = pc.if_else(null, pa.scalar(int(Status.NULL), STATUS), base)
     return ViewRows(pa.table(values), pa.table(statuses), as_timestamps(table["e"].combine_chunks()))
 

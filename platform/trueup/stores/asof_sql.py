@@ -60,14 +60,19 @@ def is_key_type(dtype: str) -> bool:
     return dtype in _KEY_TYPES
 
 
-def clock(column: str) -> str:
+def column(name: str) -> str:
+    """A column of the source, and never one of ours that has its name."""
+    return f"source.{identifier(name)}"
+
+
+def clock(name: str) -> str:
     """Microseconds since 1970 of a timestamp column; null for null and for an infinite one."""
-    return f"epoch_us(CAST({identifier(column)} AS TIMESTAMPTZ))"
+    return f"epoch_us(CAST({column(name)} AS TIMESTAMPTZ))"
 
 
-def key(column: str, duckdb_type: str, dtype: str) -> str:
+def key(key_name: str, duckdb_type: str, dtype: str) -> str:
     """A key column as its declared Feast type. NaN is null; a fraction that is declared whole is an error."""
-    name, target = identifier(column), _KEY_TYPES[dtype]
+    name, target = column(key_name), _KEY_TYPES[dtype]
     if duckdb_type == target:
         return f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END" if target in ("FLOAT", "DOUBLE") else name
     if not _INEXACT.fullmatch(duckdb_type):
@@ -75,13 +80,13 @@ def key(column: str, duckdb_type: str, dtype: str) -> str:
     value = f"CASE WHEN isnan(CAST({name} AS DOUBLE)) THEN NULL ELSE {name} END"
     if target not in ("INTEGER", "BIGINT"):
         return f"CAST({value} AS {target})"
-    whole = f"error(concat('key ', {literal(column)}, ' is ', {name}, ', which is not a whole number'))"
+    whole = f"error(concat('key ', {literal(key_name)}, ' is ', {name}, ', which is not a whole number'))"
     return f"CAST(CASE WHEN {value} <> trunc({value}) THEN {whole} ELSE {value} END AS {target})"
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a source, as SQL expressions over its columns.
+    """The rows of a source, as SQL expressions over its columns (as `column`, `key` and `clock` name them).
 
     relation: a table or parenthesised query. event_type: DuckDB type of the event time. created None: the source has
     no such column, and a row is known at its event time; so is a row whose created is null.
@@ -126,14 +131,14 @@ class Rows:
         make = _MAKE_INSTANT.get(self.event_type)
         if make is None:
             return ""
-        column = identifier(self.event)
-        after = f" AND {column} >= {make}({start})" if start is not None else ""
-        return f" WHERE {column} <= {make}({end}){after}"
+        event = column(self.event)
+        after = f" AND {event} >= {make}({start})" if start is not None else ""
+        return f" WHERE {event} <= {make}({end}){after}"
 
     def _created(self) -> str:
         if self.created is None:
             return clock(self.event)
-        return f"CASE WHEN {identifier(self.created)} IS NULL THEN {clock(self.event)} ELSE {clock(self.created)} END"
+        return f"CASE WHEN {column(self.created)} IS NULL THEN {clock(self.event)} ELSE {clock(self.created)} END"
 
     def history(self, *, until: int, known_until: int | None) -> str:
         """Table `trueup.history`: what may count for one of the requests.

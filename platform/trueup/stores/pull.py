@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from trueup.contracts.contract import Source
 from trueup.stores.asof import refuse_ambiguous
-from trueup.stores.asof_sql import Rows, identifier
+from trueup.stores.asof_sql import Rows, column
 from trueup.stores.duckdb_tables import arrow, describe, require_columns, scratch, source_relation
 from trueup.stores.landing import micros
 
@@ -46,13 +46,13 @@ def pull(
     rest = [] if latest else list(keys)
     rows = Rows(
         relation=relation,
-        keys=tuple(map(identifier, keys)) if latest else (),
+        keys=tuple(map(column, keys)) if latest else (),
         event=timestamp_field,
         event_type=types[timestamp_field],
         created=created_column,
         features=(
-            *map(identifier, [*rest, *wanted]),
-            *(f"CAST({identifier(name)} AS TIMESTAMPTZ)" for name in clocks),
+            *map(column, [*rest, *wanted]),
+            *(f"CAST({column(name)} AS TIMESTAMPTZ)" for name in clocks),
         ),
     )
     first = None if start is None else micros(start)
