@@ -249,9 +249,9 @@ def _view_rows(view: View, table: pa.Table, what: str) -> ViewRows:
     values: dict[str, pa.Array] = {}
     statuses: dict[str, pa.Array] = {}
     for i, item in enumerate(view.features):
-        values_of = feature_column(table[f"f{i}"], item.dtype, what=f"{what}: feature {item.name}")
-        null = pc.and_(pc.equal(base, int(Status.PRESENT)), pc.is_null(values_of))
-        values[view.column(item.name)] = values_of
+        read_values = feature_column(table[f"f{i}"], item.dtype, what=f"{what}: feature {item.name}")
+        null = pc.and_(pc.equal(base, int(Status.PRESENT)), pc.is_null(read_values))
+        values[view.column(item.name)] = read_values
         statuses[view.column(item.name)] = pc.if_else(null, pa.scalar(int(Status.NULL), STATUS), base)
     return ViewRows(pa.table(values), pa.table(statuses), as_timestamps(table["e"].combine_chunks()))
 
