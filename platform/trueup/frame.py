@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -53,7 +54,7 @@ class FeatureFrame:
         if len(rows) > 1:
             raise ValueError(f"values have {self.values.num_rows} rows, statuses {self.statuses.num_rows}")
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         return tuple(self.values.column_names)
 

@@ -53,6 +53,7 @@ def app_of(service: Service, config: ServingConfig, *, clock: Clock = utc_now) -
         finally:
             executor.shutdown()
             service.log.close()
+            gc.unfreeze()  # or what was frozen would be reported as leaked when the process ends
 
     app = FastAPI(title=_TITLE, version=version("trueup"), lifespan=lifespan, redirect_slashes=False, redoc_url=None)
     app.include_router(router(service, schema, metrics, config.limits, clock, config.clock, executor))

@@ -59,7 +59,7 @@ def check_contract(model: str, trained: FeatureContract, live: FeatureContract) 
             f"{model}: the registry's feature service {live.service!r} is not what it was trained on. "
             f"From its contract to the registry's:\n{listed}\n",
             hint="Train a new version on the definitions as they are and move the alias to it, or restore the "
-            f"definitions it was trained on and run `feast apply`. See: trueup contract diff {model}",
+            "definitions it was trained on and run `feast apply`.",
         )
 
 

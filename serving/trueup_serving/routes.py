@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trueup.frame import FeatureFrame, Status
@@ -141,7 +142,7 @@ def router(
         status = HTTPStatus.SERVICE_UNAVAILABLE if ready.status == "unavailable" else HTTPStatus.OK
         return Response(ready.model_dump_json(), status, media_type=_JSON)
 
-    @routes.get(METRICS, summary="Metrics for Prometheus")
+    @routes.get(METRICS, summary="Metrics for Prometheus", response_class=PlainTextResponse)
     async def scrape() -> Response:
         """Prometheus text format."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

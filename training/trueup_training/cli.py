@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trueup.cli import Json, Repo, TrackingUri, print_json, print_table
+from trueup.cli import Json, LedgerPath, Repo, TrackingUri, print_json, print_table
 from trueup.console import output, step
 
 
@@ -20,12 +20,7 @@ def train_command(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.")],
     repo: Repo = None,
     tracking_uri: TrackingUri = None,
-    ledger: Annotated[
-        Path | None,
-        typer.Option(
-            help="The materialization ledger `known_at = 'served'` asks [TRUEUP_LEDGER, default: the repository's]."
-        ),
-    ] = None,
+    ledger: LedgerPath = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the fit. The model is the same with any number.")] = 1,
     as_json: Json = False,
 ) -> None:

@@ -7,8 +7,9 @@ unfinished, and counts for nothing. Instants are stored as whole microseconds si
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -182,8 +183,8 @@ class Ledger:
     def _open(self, *, create: bool) -> Iterator[sqlite3.Connection]:
         """A connection for one short transaction."""
         try:
-            if create:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+            if create and not self.path.exists():
+                _create(self.path)
             connection = self._kept or sqlite3.connect(self.path, timeout=60)
             self._kept = connection if self._keep else None
             with nullcontext() if self._keep else closing(connection):
@@ -194,7 +195,6 @@ class Ledger:
                         hint="Use the version that wrote it, or begin a new ledger.",
                     )
                 if create and version == 0:
-                    connection.execute("PRAGMA journal_mode = WAL")  # readers never wait for a writer
                     connection.executescript(_SCHEMA)
                 # A crash of the process loses nothing; one of the machine at most the last runs.
                 connection.execute("PRAGMA synchronous = NORMAL")
@@ -205,6 +205,22 @@ class Ledger:
                 f"ledger {self.path} cannot be used: {error}.",
                 hint="Restore the file, or move it away: `served` then falls back on the views' declared schedule.",
             ) from error
+
+
+def _create(path: Path) -> None:
+    """An empty ledger in WAL mode (readers never wait for a writer), unless another process makes it first.
+
+    Made aside and linked into place, because SQLite cannot change the mode of a file that others have opened. Where
+    there are no links, SQLite makes the file itself, in its default mode.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        aside = Path(folder) / path.name
+        with closing(sqlite3.connect(aside)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(_SCHEMA)
+        with suppress(OSError):
+            path.hardlink_to(aside)
 
 
 def _has_runs(connection: sqlite3.Connection) -> bool:
