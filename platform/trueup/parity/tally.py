@@ -105,7 +105,7 @@ def timeline(findings: Findings, labels: Labels) -> tuple[Bucket, ...]:
 
 
 def shown(value: Any) -> str:
-    """A value as text that loses nothing: floats to the last digit, instants as ISO 8601, lists as JSON."""
+    """A value as text that loses nothing: floats to the last digit, instants as ISO 8601, lists as in JSON."""
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
     if isinstance(value, datetime):
@@ -115,8 +115,14 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return json.dumps([None if item is None else item if isinstance(item, str) else shown(item) for item in value])
+        return f"[{', '.join(_item(item) for item in value)}]"
     return str(value)
+
+
+def _item(value: Any) -> str:
+    return (
+        "null" if value is None else json.dumps(value, ensure_ascii=False) if isinstance(value, str) else shown(value)
+    )
 
 
 def _feature(findings: Findings, column: str, dtype: str) -> FeatureResult:
