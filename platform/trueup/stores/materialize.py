@@ -11,7 +11,7 @@ from datetime import datetime
 from feast import FeatureStore, FeatureView
 
 from trueup.errors import InputError
-from trueup.instants import Clock, as_utc, utc_now
+from trueup.instants import Clock, as_utc, format_instant, utc_now
 from trueup.stores.duckdb_tables import connect
 from trueup.stores.ledger import Run
 from trueup.stores.ledger_engine import LedgerEngine, ledger_of
@@ -41,7 +41,7 @@ def materialize(
     """
     chosen = _chosen(store, views)
     if start is not None and end is not None and as_utc(start) > as_utc(end):
-        raise InputError("start", f"start {start.isoformat()} is after end {end.isoformat()}.")
+        raise InputError("start", f"start {format_instant(start)} is after end {format_instant(end)}.")
     provider = store._get_provider()  # where Feast keeps its one connection to the online store
     engine = LedgerEngine(
         repo_config=store.config,
