@@ -7,14 +7,27 @@ move; in a log file each step is one line when it is done.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
-Advance = Callable[[int, str | None], None]
-"""Called with how many are done since the last call, and what is being done now (None: as before)."""
+
+class Advance(Protocol):
+    """Moves the step on. count: done since the last call. now: what is being done from here on (None: as before)."""
+
+    def __call__(self, count: int, now: str | None = None, /) -> None: ...
+
 
 errors = Console(stderr=True, highlight=False)
 output = Console(highlight=False, width=100)
@@ -25,20 +38,23 @@ def step(title: str, total: int | None = None) -> Iterator[Advance]:
     """One step of a longer run. `total`: how many calls of the bar make it full (None: not known)."""
     started = time.monotonic()
     if errors.is_terminal:
-        columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=28)]
-        counted = [MofNCompleteColumn()] if total is not None else []
-        with Progress(
-            *columns, *counted, TimeElapsedColumn(), TextColumn("[dim]{task.fields[detail]}"), console=errors, transient=True
-        ) as progress:
+        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=28)]
+        if total is not None:
+            columns.append(MofNCompleteColumn())
+        columns += [TimeElapsedColumn(), TextColumn("[dim]{task.fields[detail]}")]
+        with Progress(*columns, console=errors, transient=True) as progress:
             task = progress.add_task(title, total=total, detail="")
 
-            def advance(count: int, now: str | None = None) -> None:
+            def advance(count: int, now: str | None = None, /) -> None:
+                progress.advance(task, count)
                 if now is not None:
-                    progress.update(task, advance=count, detail=now)
-                else:
-                    progress.advance(task, count)
+                    progress.update(task, detail=now)
 
             yield advance
     else:
-        yield lambda _count, _now=None: None
+        yield _quiet
     errors.print(f"[green]✓[/green] {title} [dim]{time.monotonic() - started:.1f} s[/dim]")
+
+
+def _quiet(count: int, now: str | None = None, /) -> None:
+    """Where no terminal watches."""

@@ -63,4 +63,3 @@ def read_as_of(
     inputs = FeatureFrame(pa.table(values), pa.table(statuses), pa.table(event_timestamps))
     request = {item.name: rows.column(item.name).to_pylist() for item in contract.request_fields}
     return with_on_demand(contract, inputs, request)
-
