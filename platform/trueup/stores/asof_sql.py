@@ -145,12 +145,10 @@ class Rows:
 
         Rows older than a TTL stay: they are what tells an expired entity from a missing one.
         """
-        bounds = ["true"] if known_until is None else [f"c <= {known_until}"]
-        if self.keys:
-            names = ", ".join(self.key_names)
-            bounds.append(f"({names}) IN (SELECT ({names}) FROM trueup.requests)")
-        rows = self.select(start=None, end=until)
-        return f"CREATE OR REPLACE TABLE trueup.history AS SELECT * FROM ({rows}) WHERE {' AND '.join(bounds)}"
+        rows = f"({self.select(start=None, end=until)}) AS rows"
+        asked = f" SEMI JOIN trueup.requests USING ({', '.join(self.key_names)})" if self.keys else ""
+        known = f" WHERE c <= {known_until}" if known_until is not None else ""
+        return f"CREATE OR REPLACE TABLE trueup.history AS SELECT * FROM {rows}{asked}{known}"
 
     def matched(self, *, known_at: KnownAt, ttl: timedelta | None) -> str:
         """Table `trueup.matched`: for each request `i` the row that wins, and its status (1, 3 or 4).
@@ -176,7 +174,7 @@ WITH version AS (
     SELECT *, max(rank) OVER ({partition} ORDER BY t, rank ROWS UNBOUNDED PRECEDING) AS best FROM ranked
 ), step AS (
     SELECT {each}t, e, row, n FROM running WHERE rank = best
-    QUALIFY row_number() OVER ({f"{partition}, t" if keys else "PARTITION BY t"} ORDER BY rank DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY {each}t ORDER BY rank DESC) = 1
 )
 SELECT request.i, step.row, step.e, step.n,
     CAST(CASE WHEN step.row IS NULL THEN 3 {expired}ELSE 1 END AS TINYINT) AS status
