@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from trueup.console import errors, output, step
@@ -59,7 +60,7 @@ def main() -> None:
     try:
         app()
     except TrueupError as error:
-        errors.print(f"[red]trueup:[/red] {error}", markup=True, soft_wrap=True)
+        errors.print(f"[red]trueup:[/red] {escape(str(error))}", markup=True, soft_wrap=True)
         sys.exit(COULD_NOT_RUN)
 
 

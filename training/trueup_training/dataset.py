@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trueup.contracts.contract import FeatureContract
-from trueup.errors import InputError
+from trueup.errors import InputError, SourceError
 from trueup.features.historical import read_as_of
 from trueup.frame import FeatureFrame
 from trueup.instants import format_instant
@@ -149,7 +149,11 @@ def _entity_rows(recipe: Recipe, contract: FeatureContract, *, repo: Path, now: 
     with connect() as connection:
         register_tables(connection, recipe.rows.tables, repo, what=what)
         relation = f"(\n{recipe.rows.query}\n)"
-        _check_columns(describe(connection, relation, what=f"{what}: rows.query"), wanted, recipe, contract)
+        try:
+            types = describe(connection, relation, what=f"{what}: rows.query")
+        except SourceError as error:
+            raise InputError("rows.query", error.message, hint="Mend the recipe's query.") from error
+        _check_columns(types, wanted, recipe, contract)
         columns = ", ".join(
             f"CAST({identifier(name)} AS TIMESTAMPTZ) AS {identifier(name)}"
             if name in (INSTANT, LABEL_KNOWN_AT)

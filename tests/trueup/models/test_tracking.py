@@ -228,6 +228,7 @@ def test_a_run_that_could_not_be_written_is_marked_as_failed(store: Store) -> No
     assert failed.info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_it_is_quiet_in_a_process_of_its_own(tmp_path: Path) -> None:
     code = (
         "import sys; from trueup.models.tracking import Tracking; from tests.trueup.models.test_tracking import *; "
