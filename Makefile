@@ -16,7 +16,7 @@ setup: ## the virtual environment, from requirements.lock (the other targets cal
 	@python3 infra/setup/bootstrap.py
 
 demo: setup ## the main job: real flights through the whole loop, ends with a report (minutes)
-	@$(BIN)/trueup demo
+	@$(BIN)/trueup demo $(DEMO_FLAGS)
 
 demo-full: setup ## the same with every flight of the replayed weeks
 	@$(BIN)/trueup demo --full
