@@ -78,6 +78,7 @@ _UNSUPPORTED = {
     48: "ZonedTimestamp",
 }
 _NULL_NUMBER = 19
+_NOT_A_TIME = varint(8 << 3) + varint(NULL_SECONDS)
 _NAMES = _SCALARS | _COLLECTIONS | _NESTED | _UNSUPPORTED
 _NUMBERS = {name: number for number, name in (_SCALARS | _COLLECTIONS).items()}
 _ITEM = re.compile(r"(Array|Set)\((.+)\)")
@@ -93,8 +94,11 @@ _SAME: frozenset[tuple[str, str]] = frozenset(
 
 
 def stored_type(raw: bytes) -> str | None:
-    """Feast's name of the type that was stored; None for null. Raises StoreError if the bytes are no value."""
-    if not raw:
+    """Feast's name of the type that was stored; None for null. Raises StoreError if the bytes are no value.
+
+    Null is empty bytes, but Feast's materialization writes a null UnixTimestamp as pandas' NaT.
+    """
+    if not raw or raw == _NOT_A_TIME:
         return None
     try:
         tag, _ = read_varint(raw, 0)

@@ -255,10 +255,12 @@ def test_a_nan_scalar_is_null_as_in_feast_and_a_stored_nan_is_not() -> None:
 
 
 def test_every_form_of_null_is_none() -> None:
-    for raw in (b"", Value(null_val=0).SerializeToString()):
-        assert decoder("Int64", "v:f")(raw) is None
+    not_a_time = Value(unix_timestamp_val=NULL_SECONDS).SerializeToString()
+    for raw in (b"", Value(null_val=0).SerializeToString(), not_a_time):
+        for dtype in FEAST_NAMES:
+            assert decoder(dtype, "v:f")(raw) is None
+            check_type(raw, dtype, "v:f")
         assert stored_type(raw) is None
-    assert decoder("UnixTimestamp", "v:f")(Value(unix_timestamp_val=NULL_SECONDS).SerializeToString()) is None
 
 
 @pytest.mark.parametrize("dtype", ["Int64", "Bool", "Float64", "Float32", "UnixTimestamp"])

@@ -108,53 +108,60 @@ def opened(*stores: RedisOnlineStore) -> Iterator[None]:
                 store._client.close()
 
 
-async def write_async(config: RepoConfig, table: FeatureView, data: list[Any]) -> None:
-    store = RedisOnlineStore()
-    await store.online_write_batch_async(config, table, data, None)
-    await store.close()
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    """One event loop for the module."""
+    with asyncio.Runner() as runner:
+        yield runner
 
 
-async def read_async(config: RepoConfig, table: FeatureView, keys: list[Any]) -> Any:
+@pytest.fixture(scope="module")
+def store(runner: asyncio.Runner) -> Iterator[RedisOnlineStore]:
+    """A store with both its clients open."""
     store = RedisOnlineStore()
-    try:
-        return await store.online_read_async(config, table, keys)
-    finally:
-        await store.close()
+    with opened(store):
+        yield store
+        runner.run(store.close())
 
 
 @given(data=st.data(), now=nows, in_async=st.lists(st.booleans(), min_size=8, max_size=8))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_of_writes_reads_as_the_dictionary_does(
-    redis_url: str, redis_client: redis.Redis, data: st.DataObject, now: datetime, in_async: list[bool]
+    redis_url: str,
+    redis_client: redis.Redis,
+    store: RedisOnlineStore,
+    runner: asyncio.Runner,
+    data: st.DataObject,
+    now: datetime,
+    in_async: list[bool],
 ) -> None:
     redis_client.flushall()
     config = make_config(redis_url, now=now)
     tables = [view("departures", [PLACE, PLANE]), view("weather", [PLACE, PLANE], ttl=None)]
-    store, oracles = RedisOnlineStore(), [OnlineOracle(), OnlineOracle()]
+    oracles = [OnlineOracle(), OnlineOracle()]
     turn = iter(in_async)
-    with opened(store):
-        for table, oracle in zip(tables, oracles, strict=True):
-            for batch in data.draw(batches(KEYS, len(FEATURES))):
-                oracle.write(batch)
-                if next(turn):
-                    asyncio.run(write_async(config, table, feast_rows(batch)))
-                else:
-                    store.online_write_batch(config, table, feast_rows(batch), None)
-        for table, oracle in zip(tables, oracles, strict=True):
-            keys = [entity_key(key) for key in KEYS]
-            read = store.online_read(config, table, keys)
-            assert asyncio.run(read_async(config, table, keys)) == read
-            for key, (event_time, values) in zip(KEYS, read, strict=True):
-                expected, statuses, expected_time = oracle.read(key, len(FEATURES), table.ttl or None, now)
-                assert event_time == expected_time
-                if statuses[0] in (Status.MISSING, Status.EXPIRED):
-                    assert values is None
-                else:
-                    assert values is not None
-                    assert [
-                        value.double_val if value.WhichOneof("val") else None
-                        for value in (values[name] for name in FEATURES)
-                    ] == expected
+    for table, oracle in zip(tables, oracles, strict=True):
+        for batch in data.draw(batches(KEYS, len(FEATURES))):
+            oracle.write(batch)
+            if next(turn):
+                runner.run(store.online_write_batch_async(config, table, feast_rows(batch), None))
+            else:
+                store.online_write_batch(config, table, feast_rows(batch), None)
+    for table, oracle in zip(tables, oracles, strict=True):
+        keys = [entity_key(key) for key in KEYS]
+        read = store.online_read(config, table, keys)
+        assert runner.run(store.online_read_async(config, table, keys)) == read
+        for key, (event_time, values) in zip(KEYS, read, strict=True):
+            expected, statuses, expected_time = oracle.read(key, len(FEATURES), table.ttl or None, now)
+            assert event_time == expected_time
+            if statuses[0] in (Status.MISSING, Status.EXPIRED):
+                assert values is None
+            else:
+                assert values is not None
+                assert [
+                    value.double_val if value.WhichOneof("val") else None
+                    for value in (values[name] for name in FEATURES)
+                ] == expected
 
 
 rows_of_one_key = st.lists(
