@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, NotRequired
 import numpy as np
 from annotated_types import Ge, Le, Len
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -342,7 +343,16 @@ def _plain(check: Callable[[Any], Any], schema: dict[str, Any]) -> Any:
     return Annotated[Any, PlainValidator(check), WithJsonSchema(schema)]
 
 
-_TEXT = Annotated[str, Strict()]
+def _unicode(text: str) -> str:
+    """JSON can escape half a surrogate pair, which no store, hash or log can hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise PydanticCustomError("string_unicode", "Input should be a valid string, without lone surrogates") from None
+    return text
+
+
+_TEXT = Annotated[str, Strict(), AfterValidator(_unicode)]
 _SCALARS: dict[str, Any] = {
     "Int32": _integer(32),
     "Int64": _integer(64),
@@ -379,7 +389,7 @@ def _unit_type(field: ContractField | None, unit: str) -> Any:
     if field.dtype in ("Int32", "Int64"):
         return _SCALARS[field.dtype]
     if field.dtype in ("String", "Uuid", "TimeUuid"):
-        return Annotated[str, Strict(), Len(1)]
+        return Annotated[_TEXT, Len(1)]
     raise InputError(
         "experiment.unit",
         f"experiment.unit: {unit!r} is {field.dtype}; units are text or whole numbers.",
@@ -388,7 +398,7 @@ def _unit_type(field: ContractField | None, unit: str) -> Any:
 
 
 _UNIT_NUMBER: TypeAdapter[int] = TypeAdapter(_integer(64))
-_UNIT_TEXT: TypeAdapter[str] = TypeAdapter(Annotated[str, Strict(), Len(1)])
+_UNIT_TEXT: TypeAdapter[str] = TypeAdapter(Annotated[_TEXT, Len(1)])
 
 
 def _own_unit(value: Any) -> str | int:
