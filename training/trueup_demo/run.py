@@ -96,7 +96,6 @@ def _train(recipe: Recipe, workspace: Workspace, tracking: Tracking) -> TrainedM
             repo=workspace.repo,
             tracking=tracking,
             ledger=None,
-            threads=os.cpu_count() or 1,
             progress=lambda now: advance(1, now),
         )
 
