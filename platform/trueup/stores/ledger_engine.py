@@ -89,6 +89,9 @@ class LedgerEngine(LocalComputeEngine):
         the clock's time now, which it cannot be after). incremental: leave out what finished runs of this definition
         have covered already. connection: a DuckDB connection to use again (default: one of its own).
 
+        A known_at before an earlier run's sets corrections of equal event time back online, as does a run that another
+        one of the same view overtakes: the online bytes do not hold the created time.
+
         Raises SourceError, ContractError, StoreError or InputError; the run then stays unfinished in the ledger.
         """
         # DuckDB is heavy and optional: a process that only reads online loads this class and never calls this.
