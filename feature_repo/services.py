@@ -10,7 +10,7 @@ flights_v1 = FeatureService(
     description="Will the flight leave more than 15 minutes late, or not at all? Asked an hour before its schedule.",
     features=[
         origin_departures[["departed_1h", "mean_delay_1h", "late_share_1h", "cancelled_share_1h", "waiting_3h"]],
-        carrier_origin[["waiting_3h", "mean_delay_3h", "late_share_3h"]],
+        carrier_origin[["carrier_waiting_3h", "carrier_mean_delay_3h", "carrier_late_share_3h"]],
         plane_last_flight[["departure_delay", "landed", "arrival_delay"]],
         route_history,
         weather[["humid", "wind_speed", "wind_gust", "precip", "visib"]],

@@ -12,6 +12,8 @@ from feast.types import Bool, Float64, Int64, String
 
 from entities import airport, carrier, destination, plane
 from sources import (
+    DEPARTURE_STATISTICS,
+    OF_CARRIER,
     carrier_origin_source,
     origin_departures_source,
     plane_facts_source,
@@ -23,24 +25,14 @@ from sources import (
 HOURLY = {"trueup.cadence": "1h", "trueup.delay": "5m"}
 DAILY = {"trueup.cadence": "1d", "trueup.delay": "30m"}
 
-DEPARTURE_STATISTICS = [
-    Field(name="departed_1h", dtype=Int64),
-    Field(name="waiting_1h", dtype=Int64),
-    Field(name="mean_delay_1h", dtype=Float64),
-    Field(name="late_share_1h", dtype=Float64),
-    Field(name="cancelled_share_1h", dtype=Float64),
-    Field(name="departed_3h", dtype=Int64),
-    Field(name="waiting_3h", dtype=Int64),
-    Field(name="mean_delay_3h", dtype=Float64),
-    Field(name="late_share_3h", dtype=Float64),
-    Field(name="cancelled_share_3h", dtype=Float64),
-]
-
 origin_departures = FeatureView(
     name="origin_departures",
     description="Flights of an airport by hour of scheduled departure, restated as each leaves.",
     entities=[airport],
-    schema=[Field(name="origin", dtype=String), *DEPARTURE_STATISTICS],
+    schema=[
+        Field(name="origin", dtype=String),
+        *(Field(name=name, dtype=dtype) for name, dtype in DEPARTURE_STATISTICS.items()),
+    ],
     source=origin_departures_source,
     ttl=timedelta(hours=6),
     tags=HOURLY,
@@ -50,7 +42,11 @@ carrier_origin = FeatureView(
     name="carrier_origin",
     description="The same of one airline at the airport. It flies less often, so its rows hold longer.",
     entities=[carrier, airport],
-    schema=[Field(name="carrier", dtype=String), Field(name="origin", dtype=String), *DEPARTURE_STATISTICS],
+    schema=[
+        Field(name="carrier", dtype=String),
+        Field(name="origin", dtype=String),
+        *(Field(name=OF_CARRIER[name], dtype=dtype) for name, dtype in DEPARTURE_STATISTICS.items()),
+    ],
     source=carrier_origin_source,
     ttl=timedelta(hours=12),
     tags=HOURLY,
