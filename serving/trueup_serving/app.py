@@ -16,7 +16,7 @@ from trueup.instants import Clock, utc_now
 from trueup_serving.config import ServingConfig
 from trueup_serving.loading import load_service
 from trueup_serving.metrics import Measured, Metrics
-from trueup_serving.problems import FieldError, ProblemBody, add_handlers
+from trueup_serving.problems import FieldError, Guarded, ProblemBody, add_handlers
 from trueup_serving.routes import FEATURES, HEALTHZ, METRICS, PREDICT, READYZ, router
 from trueup_serving.schemas import REFS, RequestSchema
 from trueup_serving.service import Service
@@ -57,6 +57,7 @@ def app_of(service: Service, config: ServingConfig, *, clock: Clock = utc_now) -
 
     app = FastAPI(title=_TITLE, version=version("trueup"), lifespan=lifespan, redirect_slashes=False, redoc_url=None)
     app.include_router(router(service, schema, metrics, config.limits, clock, config.clock, executor))
+    app.add_middleware(Guarded)
     app.add_middleware(Measured, metrics=metrics, routes=_ROUTES)
     add_handlers(app)
     app.openapi = lambda: _openapi(app, schema)  # type: ignore[method-assign] # FastAPI's documented way

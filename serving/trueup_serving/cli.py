@@ -42,7 +42,9 @@ def serve(
     server: dict[str, Any] = {"host": host, "port": port, "uds": uds}
     given = {name: value for name, value in server.items() if value is not None}
     settings = load_config(config, {"server": given} if given else None)
-    run(create_app(settings), settings.server)
+    app = create_app(settings)
+    app.state.service.log.start()  # a log that cannot be written is an error here, and a traceback in the app
+    run(app, settings.server)
 
 
 def run(app: FastAPI, config: ServerConfig) -> None:

@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trueup.errors import InputError, StoreError
 from trueup_serving.request_ids import HEADER, request_id_of
@@ -100,7 +101,6 @@ def add_handlers(app: FastAPI) -> None:
         StoreError: _store_error,
         HTTPException: _http_exception,
         ClientDisconnect: _disconnected,
-        Exception: _defect,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
@@ -147,7 +147,33 @@ async def _disconnected(request: Request, _error: ClientDisconnect) -> Response:
     return answer(request, Problem(HTTPStatus.BAD_REQUEST, "incomplete-body", detail))
 
 
-async def _defect(request: Request, error: Exception) -> Response:
-    logger.error("request %s failed", request_id_of(request.scope), exc_info=error)
-    detail = "This is a defect of the server, not of the request. Its log says more under the request id."
-    return answer(request, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "defect", detail))
+class Guarded:
+    """ASGI middleware: a defect of the server is answered as a problem too, and its connection lives on.
+
+    Starlette's own handler of `Exception` raises it again after answering, and uvicorn then drops the connection
+    under a client that may be sending its next request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:
+            if started:
+                raise
+            logger.error("request %s failed", request_id_of(scope), exc_info=error)
+            detail = "This is a defect of the server, not of the request. Its log says more under the request id."
+            problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "defect", detail)
+            await answer(Request(scope), problem)(scope, receive, send)

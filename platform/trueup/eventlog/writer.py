@@ -139,7 +139,9 @@ class LogWriter:
             )
 
     def start(self) -> None:
-        """Makes the directories, writes the contracts and starts the thread."""
+        """Makes the directories, writes the contracts and starts the thread. A second call does nothing."""
+        if self._thread is not None:
+            return
         for contract in self._contracts.values():
             _prepare(log_directory(self.root, contract), contract)
         # A daemon: a process that dies without `close` must not hang on its log.

@@ -1,0 +1,104 @@
+"""Settings: file, then environment, then command line; a wrong one is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trueup.errors import InputError
+from trueup_serving.config import PREFIX, load_config
+
+SHIPPED = Path("serving/serving.toml")
+TEXT = """
+repo = "from_file"
+[experiment]
+name = "ab"
+unit = "flight"
+salt = "s"
+[[experiment.variants]]
+name = "a"
+model = "m"
+weight = 1
+[log]
+batch_rows = 10
+"""
+
+
+def _file(tmp_path: Path, text: str = TEXT) -> Path:
+    path = tmp_path / "serving.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_shipped_settings_are_the_flights_ab_test() -> None:
+    config = load_config(SHIPPED, env={})
+    assert [(v.name, v.model, v.alias, v.weight) for v in config.design.variants] == [
+        ("flights", "flights", "champion", 50),
+        ("flights_leaky", "flights_leaky", "champion", 50),
+    ]
+    assert (config.design.unit, config.design.shadow, config.clock) == ("flight_id", True, "request")
+
+
+def test_the_environment_wins_over_the_file_and_the_command_line_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUEUP_SERVING_REPO", "from_environment")
+    monkeypatch.setenv("TRUEUP_SERVING_LOG__BATCH_SECONDS", "2.5")
+    monkeypatch.setenv("TRUEUP_SERVING_SERVER__PORT", "1")
+    monkeypatch.setenv("TRUEUP_SERVING_SERVER__HOST", "::1")
+    config = load_config(_file(tmp_path), {"server": {"port": 2}})
+    assert config.repo == Path("from_environment")
+    assert (config.log.batch_rows, config.log.batch_seconds) == (10, 2.5)
+    assert (config.server.port, config.server.host) == (2, "::1")
+
+
+def test_what_the_server_is_not_told_it_takes_from_trueups_own_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUEUP_LOG_DIR", "elsewhere")
+    monkeypatch.setenv("TRUEUP_REPO", "not this one")
+    config = load_config(_file(tmp_path))
+    assert (config.log_dir, config.repo) == (Path("elsewhere"), Path("from_file"))
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "says"),
+    [
+        ("", "experiment", "Field required"),
+        (TEXT + "surprise = 1\n", "log.surprise", "not permitted"),
+        (TEXT.replace("weight = 1", "weight = 0.5"), "experiment.variants.0.weight", "valid integer"),
+        (TEXT.replace("weight = 1", "wieght = 1"), "experiment.variants.0.weight", "Field required"),
+        (TEXT.replace("weight = 1", "weight = 0"), "variants", "add up to 0"),
+        (TEXT.replace('unit = "flight"', 'unit = ""'), "unit", "unit is empty"),
+        (TEXT.replace("batch_rows = 10", "batch_rows = 0"), "batch_rows", "not between 1 and"),
+        (TEXT.replace("batch_rows = 10", "queue_rows = 100\nbatch_rows = 1"), "log.queue_rows", "always be dropped"),
+        ('clock = "sun"' + TEXT, "clock", "'wall' or 'request'"),
+        (TEXT + "[server]\nport = 65536\n", "server.port", "less than or equal to 65535"),
+        (TEXT + "[limits]\nmax_rows = 0\n", "limits.max_rows", "greater than or equal to 1"),
+        ("online_timeout_seconds = 0" + TEXT, "online_timeout_seconds", "greater than 0"),
+        ("not toml", "config", "is not TOML"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, field: str, says: str) -> None:
+    with pytest.raises(InputError) as refused:
+        load_config(_file(tmp_path, text), env={})
+    assert refused.value.field == field
+    assert says in str(refused.value)
+
+
+def test_the_message_says_where_to_set_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"server\.port: .*got 99999.*serving\.toml, or as {PREFIX}SERVER__PORT"):
+        load_config(_file(tmp_path), {"server": {"port": 99_999}}, env={})
+
+
+@pytest.mark.parametrize("name", ["TRUEUP_SERVING_LOGDIR", "TRUEUP_SERVING_", "TRUEUP_SERVING_POTR__X"])
+def test_a_mistyped_variable_is_an_error_not_ignored(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} names no setting") as refused:
+        load_config(_file(tmp_path), env={name: "1"})
+    assert refused.value.field == name
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.toml cannot be read"):
+        load_config(tmp_path / "nothing.toml", env={})

@@ -1,0 +1,157 @@
+"""What the server does while something it stands on fails: it answers what it can, and says what it cannot."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from tests.serving import world as worlds
+from tests.serving.conftest import Serve, serving, settings
+from tests.serving.test_bad_requests import problem
+from tests.serving.world import World, entity
+
+from trueup.eventlog.layout import log_directory
+from trueup.eventlog.writer import LogLimits, LogWriter, write_parquet
+from trueup.stores.local_redis import LocalRedis
+from trueup_serving.app import app_of
+from trueup_serving.loading import load_service
+
+
+@pytest.fixture
+def own_redis(world: World, tmp_path: Path) -> Iterator[tuple[World, LocalRedis]]:
+    """The world on a Redis that may be stopped."""
+    server = LocalRedis(tmp_path / "redis")
+    server.start()
+    mine = worlds.copy(world, tmp_path)
+    path = mine.repo / "feature_store.yaml"
+    shared = path.read_text().partition("connection_string: ")
+    path.write_text(f"{shared[0]}connection_string: {server.url!r}}}\n")
+    worlds.fill(mine.store)
+    try:
+        yield mine, server
+    finally:
+        server.stop()
+
+
+def test_without_redis_requests_get_a_503_until_it_is_back(serve: Serve, own_redis: tuple[World, LocalRedis]) -> None:
+    mine, redis = own_redis
+    live = serve(world=mine)
+    live.predict([entity()]).raise_for_status()
+    redis.stop()
+    for response in (live.predict([entity()], request_id="mine"), live.features([entity()], request_id="mine")):
+        body = problem(response, 503, "online-store-unavailable")
+        assert body.request_id == "mine"
+        assert response.headers["Retry-After"] == "1"
+        assert str(redis.socket) not in response.text  # where it stands is not the client's business
+    ready = live.http.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
+    assert str(redis.socket) in ready.json()["online_store"]
+    assert live.http.get("/healthz").status_code == 200
+    assert live.metric("trueup_requests_total", route="/v1/predict", code="503") == 1
+    problem(live.predict([{}]), 422)  # a client's mistake is still its own
+
+    redis.start()
+    worlds.fill(mine.store)
+    assert live.http.get("/readyz").status_code == 200
+    live.predict([entity()], request_id="back").raise_for_status()
+    logged = [row["__request_id"] for row in live.logged(mine.contracts["both_v1"])]
+    assert logged.count("back") == 2
+    assert "mine" not in logged
+
+
+def test_a_redis_that_does_not_answer_is_given_up_in_time(serve: Serve, own_redis: tuple[World, LocalRedis]) -> None:
+    import os
+    import signal
+
+    mine, redis = own_redis
+    live = serve(world=mine, online_timeout_seconds=0.05)
+    assert redis._process is not None
+    os.kill(redis._process.pid, signal.SIGSTOP)
+    try:
+        problem(live.predict([entity()]), 503, "online-store-unavailable")
+        assert live.http.get("/healthz").status_code == 200
+    finally:
+        os.kill(redis._process.pid, signal.SIGCONT)
+    live.predict([entity()]).raise_for_status()
+
+
+def test_a_log_that_cannot_keep_up_drops_and_counts_and_no_request_waits(world: World, tmp_path: Path) -> None:
+    begun, opened = threading.Event(), threading.Event()
+
+    def write(table: pa.Table, path: Path) -> None:
+        begun.set()
+        opened.wait()
+        write_parquet(table, path)
+
+    config = settings(world, tmp_path / "log")
+    service = load_service(config)
+    service.log = LogWriter(config.log_dir, [world.contracts["both_v1"]], LogLimits(4, 1, 3600.0), write=write)
+    with serving(app_of(service, config)) as live:
+        live.predict([entity(0)], request_id="in-hand").raise_for_status()
+        begun.wait()
+        live.predict([entity(1)], request_id="waits").raise_for_status()
+        for number in range(5):
+            live.predict([entity(number)], request_id="dropped").raise_for_status()
+        assert live.metric("trueup_log_rows_total", outcome="dropped") == 10
+        assert live.metric("trueup_log_queue_rows") == 4
+        assert live.http.get("/readyz").json()["log"]["dropped"] == 10
+        opened.set()
+        logged = [row["__request_id"] for row in live.logged(world.contracts["both_v1"])]
+        assert sorted(logged) == ["in-hand", "in-hand", "waits", "waits"]
+        assert live.metric("trueup_log_queue_rows") == 0
+
+
+def test_a_log_that_cannot_be_written_stops_no_answer_and_readyz_tells(serve: Serve, world: World) -> None:
+    live = serve()
+    directory = log_directory(live.service.log.root, world.contracts["both_v1"])
+    live.predict([entity()], request_id="kept").raise_for_status()
+    live.service.log.flush()
+    shutil.move(directory, directory.with_name("away"))
+    directory.write_text("in the way")
+    live.predict([entity()], request_id="lost").raise_for_status()
+    live.service.log.flush()
+
+    ready = live.http.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    assert (ready.json()["log"]["failed"], ready.json()["log"]["healthy"]) == (2, False)
+    assert "date=2013-11-01" in ready.json()["log"]["error"]
+    assert live.metric("trueup_log_rows_total", outcome="failed") == 2
+    assert live.metric("trueup_log_healthy") == 0
+    live.predict([entity()]).raise_for_status()
+
+    live.service.log.flush()
+    directory.unlink()
+    shutil.move(directory.with_name("away"), directory)
+    live.predict([entity()], request_id="again").raise_for_status()
+    live.service.log.flush()
+    assert live.http.get("/readyz").json()["status"] == "ready"
+    assert {row["__request_id"] for row in live.logged(world.contracts["both_v1"])} == {"kept", "again"}
+
+
+class Nonsense:
+    """A model that predicts NaN of a plane that flies, and passes the check at the start."""
+
+    classes_ = np.array([0, 1])
+
+    def predict_proba(self, X: pd.DataFrame, /) -> np.ndarray:  # noqa: N803
+        known = X["plane__speed"].notna().to_numpy()
+        return np.column_stack([np.where(known, np.nan, 0.5)] * 2)
+
+
+def test_a_model_that_predicts_no_number_is_the_servers_defect_and_is_not_logged(world: World, tmp_path: Path) -> None:
+    config = settings(world, tmp_path / "log")
+    service = load_service(config)
+    honest = service.models["honest"]
+    object.__setattr__(honest.bundle, "estimator", Nonsense())
+    with serving(app_of(service, config)) as live:
+        body = problem(live.predict([entity()]), 500, "defect")
+        assert body.request_id
+        assert live.metric("trueup_requests_total", route="/v1/predict", code="500") == 1
+        live.predict([entity(tailnum="unknown")]).raise_for_status()
+        assert len(live.logged(world.contracts["both_v1"])) == 2
