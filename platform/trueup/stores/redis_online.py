@@ -47,7 +47,7 @@ from trueup.stores.redis_connection import (
 from trueup.stores.redis_layout import check_collisions, decode_time, instant_of, time_field, value_field
 from trueup.stores.redis_read import MergedReads, Reply, merge_reads, queue
 from trueup.stores.redis_write import BATCH_ROWS, LOAD, Command, Row, compare_and_set, newest, overwrite
-from trueup.stores.value_bytes import check_type, stored_type
+from trueup.stores.value_bytes import has_value
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -482,8 +482,8 @@ class _ViewRead:
         values = {}
         for feature, raw in zip(self.features, reply, strict=False):  # the reply ends with the event time
             if raw is not None:
-                check_type(raw, self.dtypes.get(feature, ""), f"{self.view}:{feature}")
-                values[feature] = Value.FromString(raw) if stored_type(raw) is not None else Value()
+                there = has_value(raw, self.dtypes.get(feature, ""), f"{self.view}:{feature}")
+                values[feature] = Value.FromString(raw) if there else Value()
         return values
 
     def rows(

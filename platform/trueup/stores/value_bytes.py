@@ -81,6 +81,9 @@ _NULL_NUMBER = 19
 _NOT_A_TIME = varint(8 << 3) + varint(NULL_SECONDS)
 _NAMES = _SCALARS | _COLLECTIONS | _NESTED | _UNSUPPORTED
 _NUMBERS = {name: number for number, name in (_SCALARS | _COLLECTIONS).items()}
+_WIRE = {"Int32": 0, "Int64": 0, "Bool": 0, "UnixTimestamp": 0, "Float64": 1, "Float32": 5}
+"""Protobuf wire types; what is not here is length-delimited (2)."""
+_TAGS = {name: varint(number << 3 | _WIRE.get(name, 2)) for name, number in _NUMBERS.items()}
 _ITEM = re.compile(r"(Array|Set)\((.+)\)")
 
 # The stored type on the left is exactly what writing again as the declared type would store: an int64 holds every
@@ -112,16 +115,19 @@ def stored_type(raw: bytes) -> str | None:
     return name
 
 
-def check_type(raw: bytes, dtype: str, feature: str) -> None:
-    """Raises StoredTypeError when a stored value is not of the declared type, nor the same under it.
+def has_value(raw: bytes, dtype: str, feature: str) -> bool:
+    """Whether stored bytes are a value of the declared type; False for null.
 
-    Types that trueup does not know (maps, structs, decimals) are not checked.
+    Raises StoredTypeError when they are a value of another type, unless it is the same under the declared
+    one. A value of a type that trueup does not know (maps, structs, decimals) passes unchecked.
     """
-    if dtype not in _NUMBERS:
-        return
+    tag = _TAGS.get(dtype)
+    if tag is not None and raw.startswith(tag):
+        return raw != _NOT_A_TIME
     stored = stored_type(raw)
-    if stored is not None and stored != dtype and (stored, dtype) not in _SAME:
+    if stored is not None and tag is not None and (stored, dtype) not in _SAME:
         raise StoredTypeError(feature, stored, dtype)
+    return stored is not None
 
 
 def decoder(dtype: str, feature: str) -> Decode:
@@ -134,10 +140,8 @@ def decoder(dtype: str, feature: str) -> Decode:
     value at all. Raises ContractError for a type that trueup does not know.
     """
     payload = _payload_decoder(dtype)
-    number = _NUMBERS.get(dtype)
-    if number is None:
-        number = 42 if dtype.startswith("Array") else 43
-    tag = varint(number << 3 | _WIRE.get(dtype, 2))
+    nested = 42 if dtype.startswith("Array") else 43
+    tag = _TAGS.get(dtype, varint(nested << 3 | 2))
     start = len(tag)
 
     def decode(raw: bytes) -> Any:
@@ -173,7 +177,7 @@ def encoder(dtype: str) -> Encode:
         return lambda value: NULL if value is None else message(number, _encode_items(kind, item, value))
     if dtype not in _NUMBERS:
         raise _unknown_type(dtype)
-    tag, encode = varint(_NUMBERS[dtype] << 3 | _WIRE.get(dtype, 2)), _SCALAR_ENCODERS[dtype]
+    tag, encode = _TAGS[dtype], _SCALAR_ENCODERS[dtype]
     if dtype in _WIRE:
         return lambda value: NULL if _is_null(value) else tag + encode(value)
 
@@ -184,10 +188,6 @@ def encoder(dtype: str) -> Encode:
         return tag + varint(len(data)) + data
 
     return encode_text
-
-
-_WIRE = {"Int32": 0, "Int64": 0, "Bool": 0, "UnixTimestamp": 0, "Float64": 1, "Float32": 5}
-"""Protobuf wire types; what is not here is length-delimited (2)."""
 
 
 def _is_null(value: Any) -> bool:

@@ -444,6 +444,18 @@ def test_deleting_takes_fields_of_older_definitions_along_when_nothing_else_is_i
     assert everything(redis_client) == {}
 
 
+def test_a_hash_in_which_the_view_has_no_row_is_left_alone(redis_url: str, redis_client: redis.Redis) -> None:
+    config, store = make_config(redis_url), RedisOnlineStore()
+    with opened(store):
+        row = Written(("JFK",), START, None, (1.0,))
+        store.online_write_batch(config, view("v", [PLACE], ["f"]), feast_rows([row], ["f"]), None)
+        (key,) = redis_client.scan_iter()
+        redis_client.hdel(key, "_ts:v")
+        before = everything(redis_client)
+        store.delete_table(config, view("v", [PLACE], ["f"]))
+    assert everything(redis_client) == before
+
+
 def test_join_keys_that_look_like_patterns_are_found_exactly(redis_url: str, redis_client: redis.Redis) -> None:
     name = "a*[b]?\\^-" + "x" * 83  # 92 bytes: even the length is a backslash
     entity = Entity(name="e", join_keys=[name], value_type=ValueType.STRING)
