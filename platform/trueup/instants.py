@@ -52,7 +52,7 @@ def parse_instant(text: str, *, field: str = "instant") -> datetime:
     """ISO 8601 to an aware UTC datetime; without an offset it is taken as UTC."""
     try:
         return as_utc(datetime.fromisoformat(text))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:  # overflow: an offset past the year 1 or 9999
         raise InputError(
             field, f"{field}: {text!r} is not an instant; expected ISO 8601, such as 2013-11-01T00:00:00Z."
         ) from error
