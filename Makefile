@@ -44,4 +44,6 @@ lock: setup ## resolve pyproject.toml again into requirements.lock
 	echo "uv==0.13.9" | $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet - -o infra/setup/uv.lock.txt
 
 clean: ## everything that was made: build/, caches, the feature repository's local data
+	@# The repository's own Redis first: without its folder it could not be found again.
+	@test ! -d feature_repo/data -o ! -x $(BIN)/python || $(BIN)/python -c "from pathlib import Path; from trueup.stores.redis_connection import local_directory; from trueup.stores.local_redis import stop_running; stop_running(local_directory(Path('feature_repo')))"
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache feature_repo/data
