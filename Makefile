@@ -43,6 +43,10 @@ lock: setup ## resolve pyproject.toml again into requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --all-extras --python-version 3.11 --no-header --no-annotate --quiet pyproject.toml -o requirements.lock
 	echo "uv==0.13.9" | $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet - -o infra/setup/uv.lock.txt
 
+golden: setup ## write the committed bytes of each format again (look at the difference before you commit it)
+	$(BIN)/python -m tests.golden.redis_bytes
+	$(BIN)/python -m tests.golden.assignment
+
 clean: ## everything that was made: build/, caches, the feature repository's local data
 	@# The repository's own Redis first: without its folder it could not be found again.
 	@test ! -d feature_repo/data -o ! -x $(BIN)/python || $(BIN)/python -c "from pathlib import Path; from trueup.stores.redis_connection import local_directory; from trueup.stores.local_redis import stop_running; stop_running(local_directory(Path('feature_repo')))"
