@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+# Before anything of Feast: `feast.metrics` (imported by its first read) switches prometheus_client to shared files, one
+# set for the whole process, if it comes first; every server of a test then counts into the same numbers.
+import prometheus_client  # noqa: F401
 from hypothesis import HealthCheck, settings
 
 # Same examples in every run (no flake, no luck); `--hypothesis-seed` or the profile `search` explores.
