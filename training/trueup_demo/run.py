@@ -24,7 +24,7 @@ from trueup.errors import StoreError
 from trueup.eventlog.reader import find_logs, read_log
 from trueup.models.tracking import Tracking
 from trueup.parity.engine import run_online, run_served
-from trueup.parity.evidence import redis_reader
+from trueup.parity.evidence.online import redis_reader
 from trueup.parity.report import Experiment, Report, VariantScores
 from trueup.parity.sinks.html import render_html
 from trueup.stores.ledger import Ledger

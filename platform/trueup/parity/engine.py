@@ -16,17 +16,10 @@ from trueup.parity.checks.online import check_online
 from trueup.parity.checks.served import CHECK as SERVED
 from trueup.parity.checks.served import check_served
 from trueup.parity.compare import Tolerance
-from trueup.parity.evidence import (
-    CardOf,
-    Progress,
-    ReadOnline,
-    Unreadable,
-    nothing,
-    online_entities,
-    served_models,
-    view_contracts,
-    with_created,
-)
+from trueup.parity.evidence.clocks import with_created
+from trueup.parity.evidence.models import CardOf, Progress, ReadOnline, Unreadable, nothing
+from trueup.parity.evidence.online import online_entities, view_contracts
+from trueup.parity.evidence.served import served_models
 from trueup.parity.report import Report, Result
 from trueup.stores.ledger import Ledger
 

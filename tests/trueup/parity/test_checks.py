@@ -19,7 +19,8 @@ from trueup.eventlog.writer import LogWriter
 from trueup.instants import AsOfRule
 from trueup.parity.checks.online import NOT_LANDED
 from trueup.parity.compare import Tolerance
-from trueup.parity.evidence import distinct, view_contracts
+from trueup.parity.evidence.online import view_contracts
+from trueup.parity.evidence.recompute import distinct
 from trueup.parity.report import Result
 from trueup.stores.ledger import Ledger
 

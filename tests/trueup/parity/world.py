@@ -32,7 +32,7 @@ from trueup.frame import FeatureFrame
 from trueup.instants import AsOfRule, KnownAt
 from trueup.parity.compare import Tolerance
 from trueup.parity.engine import run_online, run_served
-from trueup.parity.evidence import redis_reader
+from trueup.parity.evidence.online import redis_reader
 from trueup.parity.report import Report, Result
 from trueup.stores.entity_key import KeyLayout
 from trueup.stores.ledger import Ledger

@@ -1,0 +1,60 @@
+"""What the commands share: options, and results on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from trueup.console import output
+from trueup.instants import parse_instant
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from trueup.stores.ledger import Ledger
+
+CHECK_FAILED = 1
+COULD_NOT_RUN = 2
+
+Repo = Annotated[Path | None, typer.Option(help="The Feast repository [TRUEUP_REPO, default: feature_repo].")]
+TrackingUri = Annotated[str | None, typer.Option(help="MLflow's address [TRUEUP_TRACKING_URI].")]
+LedgerPath = Annotated[
+    Path | None, typer.Option("--ledger", help="The materialization ledger [TRUEUP_LEDGER, default: the repository's].")
+]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
+
+
+def print_json(value: Any) -> None:
+    """To standard output, with nothing else around it."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table at most 100 columns wide, one line a row; the columns are the first row's keys."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0] if rows else ():
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    output.print(table)
+
+
+def open_ledger(folder: Path, path: Path | None) -> Ledger:
+    from feast import FeatureStore
+
+    from trueup.settings import Settings
+    from trueup.stores.ledger import Ledger
+    from trueup.stores.ledger_engine import ledger_of
+
+    asked = path or Settings().ledger
+    return Ledger(asked) if asked is not None else ledger_of(FeatureStore(repo_path=str(folder)).config)
+
+
+def instant(field: str, text: str | None) -> datetime | None:
+    return parse_instant(text, field=field) if text is not None else None
