@@ -20,7 +20,8 @@ from trueup.parity.evidence.clocks import with_created
 from trueup.parity.evidence.models import CardOf, Progress, ReadOnline, Unreadable, nothing
 from trueup.parity.evidence.online import online_entities, view_contracts
 from trueup.parity.evidence.served import served_models
-from trueup.parity.report import Report, Result
+from trueup.parity.report import Report
+from trueup.parity.results import CellCheck, Result
 from trueup.stores.ledger import Ledger
 
 BATCH_ROWS = 50_000
@@ -136,7 +137,7 @@ def run_online(
     return Report(started, clock(), tuple(results), _environment(), facts)
 
 
-def _problem(check: str, subject: str, model_version: str | None, problem: str, *, rows: int = 0) -> Result:
+def _problem(check: CellCheck, subject: str, model_version: str | None, problem: str, *, rows: int = 0) -> Result:
     uncompared = {"could not run": rows} if rows else {}
     return Result(check, subject, model_version, None, None, None, 0, uncompared=uncompared, problem=problem)
 

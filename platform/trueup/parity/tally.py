@@ -18,7 +18,7 @@ from trueup.instants import EPOCH, as_utc, format_instant
 from trueup.parity.causes import BIT, CAUSES
 from trueup.parity.compare import NO_TIME, Outcome, cells
 from trueup.parity.explain import Case, Findings
-from trueup.parity.report import Bucket, Cell, FeatureResult, RoleResult, Sample
+from trueup.parity.results import Bucket, Cell, FeatureResult, RoleResult, Sample
 
 SAMPLES = 6
 """How many cells are shown of each set of causes."""

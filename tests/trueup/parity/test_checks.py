@@ -21,7 +21,7 @@ from trueup.parity.checks.online import NOT_LANDED
 from trueup.parity.compare import Tolerance
 from trueup.parity.evidence.online import view_contracts
 from trueup.parity.evidence.recompute import distinct
-from trueup.parity.report import Result
+from trueup.parity.results import Result
 from trueup.stores.ledger import Ledger
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:feast", "ignore::UserWarning:feast")

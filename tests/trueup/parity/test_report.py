@@ -17,18 +17,8 @@ from rich.console import Console
 from trueup.errors import InputError
 from trueup.parity.causes import CAUSES
 from trueup.parity.compare import Counts, States
-from trueup.parity.report import (
-    SCHEMA,
-    Bucket,
-    Cell,
-    Experiment,
-    FeatureResult,
-    Report,
-    Result,
-    RoleResult,
-    Sample,
-    VariantScores,
-)
+from trueup.parity.report import SCHEMA, Experiment, Report, VariantScores
+from trueup.parity.results import Bucket, Cell, FeatureResult, Result, RoleResult, Sample
 from trueup.parity.sinks.html import render_html
 from trueup.parity.sinks.json import parse_json, render_json
 from trueup.parity.sinks.terminal import WIDTH, render_terminal
@@ -126,7 +116,7 @@ def test_json_says_what_the_causes_mean_and_has_the_totals_in_it() -> None:
     [
         ("{", "is not JSON"),
         ("[]", "expected an object"),
-        ('{"schema": "trueup.parity/0"}', "cannot be read; expected trueup.parity/1"),
+        ('{"schema": "trueup.parity/0"}', "cannot be read; expected trueup.parity/2"),
         (f'{{"schema": "{SCHEMA}", "started_at": "2013-11-01T00:00:00Z"}}', "finished_at: Field required"),
     ],
 )

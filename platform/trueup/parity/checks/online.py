@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,10 +15,10 @@ from trueup.contracts.contract import FeatureContract
 from trueup.frame import FeatureFrame, Status
 from trueup.parity.compare import Mask, cells
 from trueup.parity.explain import Case, examine
-from trueup.parity.report import Result
+from trueup.parity.results import Result
 from trueup.parity.tally import Labels, Tally, tally
 
-CHECK = "online"
+CHECK: Literal["online"] = "online"
 NOT_LANDED = "not landed yet"
 """Reason of entities that no run has written yet, and that the store rightly does not have."""
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from trueup.parity.explain import Case, examine
-from trueup.parity.report import Result
+from trueup.parity.results import Result
 from trueup.parity.tally import Labels, roles, tally, timeline
 
-CHECK = "served"
+CHECK: Literal["served"] = "served"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from trueup.contracts.contract import FeatureContract, View
 from trueup.instants import EPOCH
 from trueup.parity.evidence.recompute import micros
-from trueup.parity.report import Cell, Sample
+from trueup.parity.results import Cell, Sample
 from trueup.parity.tally import shown
 from trueup.stores.asof_sql import clock, identifier, key
 from trueup.stores.duckdb_tables import connect, describe, source_relation

@@ -17,7 +17,8 @@ from markupsafe import Markup
 
 from trueup.instants import format_instant
 from trueup.parity.causes import BY_NAME, UNEXPLAINED
-from trueup.parity.report import Bucket, Report, Result, Sample, VariantScores
+from trueup.parity.report import Report, VariantScores
+from trueup.parity.results import Bucket, Result, Sample
 from trueup.parity.sinks.words import checked, counted, figures, headline, number, percent, settled, told
 
 _UNEXPLAINED_MEANING = "No rule that was tried reproduces what was served."
@@ -46,7 +47,7 @@ def render_html(report: Report) -> str:
         settled=settled,
         served=report.of("served"),
         online=report.of("online"),
-        subjects=[_Subject.of(result, index) for index, result in enumerate(report.results)],
+        subjects=[_Subject.of(result, index) for index, result in enumerate(report.cells)],
         causes=_causes(report),
         scores=[_Score.of(variant, report.experiment.variants) for variant in report.experiment.variants]
         if report.experiment is not None
@@ -154,10 +155,10 @@ class _Cause:
 def _causes(report: Report) -> list[_Cause]:
     """Each cause that was found, once, with where; the unexplained come first."""
     found: dict[str, list[str]] = {}
-    for result in report.results:
+    for result in report.cells:
         for name, count in result.by_cause.items():
             found.setdefault(name, []).append(f"{result.label} {number(count)}")
-    unexplained = [f"{result.label} {number(result.unexplained)}" for result in report.results if result.unexplained]
+    unexplained = [f"{result.label} {number(result.unexplained)}" for result in report.cells if result.unexplained]
     first = [_Cause(UNEXPLAINED, _UNEXPLAINED_MEANING, _UNEXPLAINED_ADVICE, ", ".join(unexplained))]
     named = [
         _Cause(name, cause.meaning, cause.advice, ", ".join(found[name]))

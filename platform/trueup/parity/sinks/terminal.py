@@ -7,7 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from trueup.parity.report import Report, Result, Verdict
+from trueup.parity.report import Report
+from trueup.parity.results import Result, Verdict
 from trueup.parity.sinks.words import figures, headline, number, percent, told
 
 WIDTH = 100
@@ -22,12 +23,12 @@ def render_terminal(report: Report) -> RenderableType:
         "",
         _subjects(report),
     ]
-    found = [result for result in report.results if result.mismatched]
+    found = [result for result in report.cells if result.mismatched]
     if found:
         parts += ["", _causes(found)]
     parts += [
         Text(f"{result.label}: {told(result)}", style="yellow")
-        for result in report.results
+        for result in report.cells
         if result.verdict == "could not run"
     ]
     return Group(*parts)
@@ -41,7 +42,7 @@ def _subjects(report: Report) -> Table:
     table.add_column("verdict")
     for name in ("compared", "differ", "share", "unexpl."):
         table.add_column(name, justify="right", no_wrap=True)
-    for result in report.results:
+    for result in report.cells:
         table.add_row(
             result.check,
             escape(result.label),

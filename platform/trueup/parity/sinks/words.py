@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from trueup.parity.report import Report, Result
+from trueup.parity.report import Report
+from trueup.parity.results import Result
 
 RULES: Mapping[str, str] = {
     "served": "what the online store held at the time",
@@ -39,7 +40,7 @@ def counted(value: int, noun: str) -> str:
 
 def headline(report: Report) -> str:
     """The verdict, as one would say it."""
-    if not any(result.compared for result in report.results):
+    if not any(result.compared for result in report.cells):
         return "Nothing was compared."
     served, online = ([r for r in report.of(check) if r.verdict == "fail"] for check in ("served", "online"))
     said = []
@@ -49,7 +50,7 @@ def headline(report: Report) -> str:
         said.append(f"The online store does not hold what it should: {_all(online)}.")
     if not said:
         said.append("What was compared is what training reads.")
-    broken = [result for result in report.results if result.verdict == "could not run"]
+    broken = [result for result in report.cells if result.verdict == "could not run"]
     if broken:
         said.append(f"{_all(broken)} could not be checked.")
     return " ".join(said)
@@ -57,9 +58,9 @@ def headline(report: Report) -> str:
 
 def figures(report: Report) -> str:
     """The numbers under the headline."""
-    compared = sum(result.compared for result in report.results)
-    mismatched = sum(result.mismatched for result in report.results)
-    unexplained = sum(result.unexplained for result in report.results)
+    compared = sum(result.compared for result in report.cells)
+    mismatched = sum(result.mismatched for result in report.cells)
+    unexplained = sum(result.unexplained for result in report.cells)
     if not compared:
         return "An empty comparison is not a pass."
     if not mismatched:
