@@ -15,6 +15,7 @@ from trueup.models.bundle import Bundle, matrix
 from trueup.models.card import ModelCard
 from trueup.models.environment import take_environment
 from trueup.models.git import git_state
+from trueup.models.reference import REFERENCE_FILE, reference_bytes
 from trueup.models.tracking import Dataset, Tracking, TrainingRun
 from trueup.stores.ledger import Ledger
 from trueup_training.dataset import Counts, Progress, TrainingSet, build_training_set
@@ -110,6 +111,7 @@ def train(
             git=git,
             environment=environment,
             started=started,
+            files={REFERENCE_FILE: reference_bytes(data.features.slice(0, data.counts.train), seed=recipe.seed)},
         ),
         finished=clock(),
     )

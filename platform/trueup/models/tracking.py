@@ -13,7 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -93,6 +93,7 @@ class TrainingRun:
     """Everything a finished training leaves behind.
 
     params: the recipe, flattened. recipe: the recipe as JSON. example: a few rows as the estimator eats them.
+    files: name -> content of what else is kept in the model's own folder, beside its card (`load_file`).
     """
 
     bundle: Bundle
@@ -103,6 +104,7 @@ class TrainingRun:
     git: GitState
     environment: Environment
     started: datetime
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,18 @@ class Tracking:
             version = self._version(client, model, ref)
             card = self._card(client, version, scratch)
             return Bundle(card, _estimator(self._download(client, version, ESTIMATOR_FILE, scratch), card))
+
+    def load_file(self, model: str, ref: str | int | None, name: str) -> bytes:
+        """What was kept under a name of `TrainingRun.files`; ModelError when the model has no such file."""
+        with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
+            version = self._version(client, model, ref)
+            try:
+                return self._download(client, version, name, scratch).read_bytes()
+            except (MlflowException, OSError) as error:
+                raise ModelError(
+                    f"model {version.name}@{version.version} in {self.uri} was kept without {name}.",
+                    hint="Train it again with this version of trueup.",
+                ) from error
 
     # ------------------------------------------------------------------ writing
 
@@ -431,6 +445,8 @@ def _save_model(run: TrainingRun, folder: Path, *, run_id: str, model_id: str, l
             metadata={"trueup.contract_hash": card.contract.hash, "trueup.card": CARD_FILE},
         )
     (folder / CARD_FILE).write_text(_pretty(card.to_json()), encoding="utf-8")
+    for name, content in run.files.items():
+        (folder / name).write_bytes(content)
 
 
 def _signature(example: pd.DataFrame) -> ModelSignature:
