@@ -11,6 +11,7 @@ from pydantic import Discriminator, TypeAdapter, ValidationError
 
 from trueup.errors import InputError
 from trueup.parity.causes import CAUSES
+from trueup.parity.policy import Policy
 from trueup.parity.results import (
     EXIT_CODES,
     AnyResult,
@@ -75,6 +76,11 @@ class Report:
 
     def with_experiment(self, experiment: Experiment) -> Report:
         return replace(self, experiment=experiment)
+
+    def under(self, policy: Policy) -> Report:
+        """The same findings, judged by another policy. Drift and expectations have thresholds of their own."""
+        judged = (replace(result, policy=policy) if isinstance(result, Result) else result for result in self.results)
+        return replace(self, results=tuple(judged))
 
     @property
     def cells(self) -> tuple[Result, ...]:
