@@ -21,7 +21,7 @@ from trueup.parity.evidence.models import CardOf, Progress, ReadOnline, Unreadab
 from trueup.parity.evidence.online import online_entities, view_contracts
 from trueup.parity.evidence.served import served_models
 from trueup.parity.report import Report
-from trueup.parity.results import CellCheck, Result
+from trueup.parity.results import AnyResult, could_not_run
 from trueup.stores.ledger import Ledger
 
 BATCH_ROWS = 50_000
@@ -55,7 +55,7 @@ def run_served(
     result that says why.
     """
     started = clock()
-    results = []
+    results: list[AnyResult] = []
     for found in served_models(
         log_dir,
         card_of,
@@ -69,13 +69,13 @@ def run_served(
         progress=progress,
     ):
         if isinstance(found, Unreadable):
-            results.append(_problem(SERVED, found.model, found.version, found.problem, rows=found.rows))
+            results.append(could_not_run(SERVED, found.model, found.problem, version=found.version, rows=found.rows))
             continue
         try:
             result = check_served(found)
             samples = with_created(result.samples, found.case.contract, repo=repo)
         except TrueupError as error:
-            results.append(_problem(SERVED, found.model, found.version, str(error)))
+            results.append(could_not_run(SERVED, found.model, str(error), version=found.version))
         else:
             results.append(replace(result, samples=samples))
     facts = {"feature repository": str(repo), "served log": str(log_dir), **_ledger_facts(ledger)}
@@ -106,7 +106,7 @@ def run_online(
     checked is a result that says why.
     """
     started = clock()
-    results = []
+    results: list[AnyResult] = []
     for alone in view_contracts(contract):
         (view,) = alone.views
         if views is not None and view.table not in views:
@@ -125,7 +125,7 @@ def run_online(
             result = check_online(alone, "served", batches)
             samples = with_created(result.samples, alone, repo=repo)
         except TrueupError as error:
-            results.append(_problem(ONLINE, view.table, None, str(error)))
+            results.append(could_not_run(ONLINE, view.table, str(error)))
         else:
             results.append(replace(result, samples=samples))
     facts = {
@@ -135,11 +135,6 @@ def run_online(
         **_ledger_facts(ledger),
     }
     return Report(started, clock(), tuple(results), _environment(), facts)
-
-
-def _problem(check: CellCheck, subject: str, model_version: str | None, problem: str, *, rows: int = 0) -> Result:
-    uncompared = {"could not run": rows} if rows else {}
-    return Result(check, subject, model_version, None, None, None, 0, uncompared=uncompared, problem=problem)
 
 
 def _ledger_facts(ledger: Ledger | None) -> dict[str, str]:

@@ -21,6 +21,7 @@ from trueup.parity.policy import STRICT, Policy
 Verdict = Literal["pass", "fail", "could not run"]
 
 CellCheck = Literal["online", "served", "replay", "transforms"]
+Check = CellCheck | Literal["distribution", "expectations"]
 
 EXIT_CODES: Mapping[Verdict, int] = {"pass": 0, "fail": 1, "could not run": 2}
 """What a command exits with. A comparison of nothing is not a pass."""
@@ -360,6 +361,16 @@ class ExpectationResult:
 
 
 AnyResult = Result | DriftResult | ExpectationResult
+
+
+def could_not_run(check: Check, subject: str, problem: str, *, version: str | None = None, rows: int = 0) -> AnyResult:
+    """A result of the check's own shape that says why there is none. rows: that were to be checked."""
+    uncompared = {"could not run": rows} if rows else {}
+    if check == "distribution":
+        return DriftResult(check, subject, version, "", "", 0, 0, uncompared=uncompared, problem=problem)
+    if check == "expectations":
+        return ExpectationResult(check, subject, version, "", 0, uncompared=uncompared, problem=problem)
+    return Result(check, subject, version, None, None, None, 0, uncompared=uncompared, problem=problem)
 
 
 def joint_verdict(results: Iterable[AnyResult]) -> Verdict:
