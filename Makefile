@@ -1,6 +1,6 @@
 # Everything a user, a developer or CI runs. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-full test lint types pytest format lock golden clean
+.PHONY: help setup demo demo-full test lint types pytest faults bench browser format lock golden clean
 
 BIN := .venv/bin
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -34,6 +34,15 @@ types: setup
 
 pytest: setup
 	$(BIN)/pytest
+
+faults: setup ## every kind of skew injected, and how often its cause is named right -> build/faults.json (minutes)
+	$(BIN)/python -m tests.faults --out build/faults.json
+
+bench: setup ## every speed claim beside the naive path -> build/bench.json (minutes; NAME=... for one)
+	$(BIN)/python -m tests.benches $(NAME) --out build/bench.json
+
+browser: setup ## the report in a real Chromium (skipped where there is none)
+	$(BIN)/pytest -q -m browser tests/browser -rs
 
 format: setup ## ruff's fixes and layout
 	$(BIN)/ruff check --fix .
