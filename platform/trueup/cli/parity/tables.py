@@ -98,7 +98,7 @@ def _type(text: str) -> tuple[str, str]:
 
 
 def _print(result: TableComparison) -> None:
-    """A line a feature, then the rows that were not compared, then a few cells of each class."""
+    """A line a feature, then the rows that were not compared, then a cell of each class (`--json` has more)."""
     style = {"pass": "green", "fail": "red", "could not run": "yellow"}[result.verdict]
     said = (
         "Nothing was compared."
@@ -140,7 +140,7 @@ def _print(result: TableComparison) -> None:
             "right": escape(sample.right),
         }
         for name, one in features
-        for sample in one.samples
+        for sample in {sample.kind: sample for sample in reversed(one.samples)}.values()
     ]
     if samples:
         output.print()

@@ -54,19 +54,21 @@ def compare_column(left: Table, right: Table, matching: Matching, column: Column
     count = _Count(column)
     start = 0
     if matching.aligned:
-        for one, other in _cut_alike(left.column(column.name, codes=codes), right.column(column.name, codes=codes)):
-            count.add(start, None, one, _part(0, [_readable(other)]), None)
+        sides = (map(_readable, table.column(column.name, codes=codes)) for table in (left, right))
+        for one, other in _cut_alike(*sides):
+            count.add(start, None, one, _part(0, [other]), None)
             start += len(one)
         return count.result(blank)
     for part in _parts(right, column.name, codes, memory):
         start = 0
-        for one in left.column(column.name, codes=codes):
+        for one in map(_readable, left.column(column.name, codes=codes)):
             where = matching.partner[start : start + len(one)]
             inside = (where >= part.start) & (where < part.start + part.rows)
             rows = None if inside.all() else np.flatnonzero(inside)
             if rows is not None:
-                chosen, where = one.take(pa.array(rows)), where[rows]
-            count.add(start, rows, one if rows is None else chosen, part, where - part.start if part.start else where)
+                where = where[rows]
+            chosen = one if rows is None else one.take(pa.array(rows))
+            count.add(start, rows, chosen, part, where - part.start if part.start else where)
             start += len(one)
     return count.result(blank)
 
@@ -199,7 +201,6 @@ class _Count:
     ) -> None:
         """rows: the numbers of the left rows, from `start` (None: all, one after the other). places: in the part, of
         their partners (None: the same)."""
-        left = _readable(left)
         self.compared += len(left)
         rest = np.flatnonzero(self._undecided(left, right, places))
         if len(rest):
@@ -255,7 +256,7 @@ class _Count:
             # Parts of the right table come one after the other, so later ones can hold earlier rows of the left.
             first = found[np.argsort(numbers[found], kind="stable")[:SAMPLES]]
             chosen = self.samples[name] + [
-                CellSample(int(numbers[row]), name, _text(left[int(row)]), _text(right[int(row)])) for row in first
+                CellSample(int(numbers[row]), name, _text(left, int(row)), _text(right, int(row))) for row in first
             ]
             self.samples[name] = sorted(chosen, key=lambda sample: sample.row)[:SAMPLES]
 
@@ -297,10 +298,13 @@ def _nan_count(array: pa.Array) -> int:
     return int(np.count_nonzero(np.isnan(array.drop_null().to_numpy(zero_copy_only=False))))
 
 
-def _text(scalar: pa.Scalar) -> str:
+def _text(array: pa.Array, row: int) -> str:
     try:
-        value = scalar.as_py()
-    except (ValueError, OverflowError):  # beyond what Python's datetime holds
-        return f"{scalar.value} {scalar.type.unit}"
-    text = "null" if value is None else value.isoformat() if isinstance(value, datetime) else shown(value)
+        value = array[row].as_py()
+    except (ValueError, OverflowError):  # an instant beyond what Python's datetime holds; Arrow's own text has it
+        return _cut(" ".join(array.slice(row, 1).to_string(indent=0).split()))
+    return _cut("null" if value is None else value.isoformat() if isinstance(value, datetime) else shown(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

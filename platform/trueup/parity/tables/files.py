@@ -127,5 +127,8 @@ def _check_columns(path: Path, schema: pa.Schema, first: Path, expected: pa.Sche
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(str(path), f"{path} cannot be read as Parquet: {reason}", hint="Was it written to its end?")
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    # apache/arrow: a null among fixed-size lists is written to Parquet and cannot be read back.
+    fixed = "Expected all lists to be of size" in reason
+    hint = "Arrow reads no null among fixed-size lists: write a list." if fixed else "Was it written to its end?"
+    return InputError(str(path), f"{path} cannot be read as Parquet: {reason}.", hint=hint)
