@@ -21,7 +21,7 @@ FIELDS = {"name", "ratio_to_feast", "ratio_to_floor", "equal", "context"}
 
 def names() -> list[str]:
     """Benches, by the names of their files."""
-    modules = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    modules = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("_", "test_")))
     return [name for name in modules if hasattr(importlib.import_module(f"tests.benches.{name}"), "bench")]
 
 
