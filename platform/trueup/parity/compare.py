@@ -14,14 +14,17 @@ A cell is a feature of a row: a value, a status and the event time of the row th
   the one into the other, and models treat them alike, so whoever reads the report wants them apart.
 - -0.0 equals 0.0, as IEEE 754 says: they sort, hash and split alike, and Arrow, DuckDB and Feast's bytes may
   each normalise the sign, so telling them apart would report stores and not features.
-- Everything else is exact: float32 and float64 bit for bit (unless a `Tolerance` says otherwise), int64 beyond
-  2^53 as integers, timestamps in microseconds, strings by code point, lists element by element with nulls.
+- Everything else is exact, and by value, not by type (unless a `Tolerance` says otherwise): numbers as numbers, in
+  whatever width, scale or kind; instants as instants, in whatever unit or zone; lists element by element with nulls;
+  maps without order; a Feast `Json` by what it says, a `Set` as a set (see `likeness`).
+- Two mismatches have an outcome of their own because their remedy is another one: the same text in another Unicode
+  normal form (`NORMAL_FORM`), and types that no value is common to (`TYPE`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -32,9 +35,29 @@ import pyarrow.compute as pc
 
 from trueup.errors import InputError
 from trueup.frame import FeatureFrame, Status
+from trueup.parity.kinds import has_numbers, is_comparable, plain
+from trueup.parity.likeness import Codes, Likeness, likeness
+from trueup.parity.numbers import EXACT, Mask, Tolerance
 
-Mask = npt.NDArray[np.bool_]
-Codes = npt.NDArray[np.int8]
+__all__ = [
+    "EXACT",
+    "MISMATCHES",
+    "NO_TIME",
+    "Cells",
+    "Codes",
+    "Comparison",
+    "Counts",
+    "Mask",
+    "Outcome",
+    "States",
+    "Tolerance",
+    "add_counts",
+    "cells",
+    "common_type",
+    "compare",
+    "count",
+    "outcomes",
+]
 
 NO_TIME = np.iinfo(np.int64).min
 """The event time of a cell that has none."""
@@ -56,40 +79,29 @@ class Outcome(IntEnum):
     """NaN on one side, null on the other."""
     STATUS = 7
     """The statuses differ in any other way."""
+    NORMAL_FORM = 8
+    """Both PRESENT, the same text in another Unicode normal form: an encoder sees two categories."""
+    TYPE = 9
+    """Both PRESENT, of types that no value is common to: a string against a number."""
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """How far apart two numbers may be and still count as equal. Any one of the three suffices; 0 is exact.
-
-    absolute: of the difference. relative: of the difference, as a share of the recomputed magnitude.
-    ulps: floats that lie between the two, counted in the feature's own width. Infinities and NaN are always
-    exact.
-    """
-
-    absolute: float = 0.0
-    relative: float = 0.0
-    ulps: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value in (("absolute", self.absolute), ("relative", self.relative), ("ulps", self.ulps)):
-            if not 0 <= value < float("inf"):
-                raise InputError(f"tolerance.{name}", f"tolerance: {name} is {value}; expected 0 or a positive number.")
-
-    def __bool__(self) -> bool:
-        return bool(self.absolute or self.relative or self.ulps)
-
-
-EXACT = Tolerance()
+MISMATCHES: Mapping[Outcome, str] = {
+    Outcome.VALUE: "value",
+    Outcome.NAN_NULL: "nan_null",
+    Outcome.STATUS: "status",
+    Outcome.NORMAL_FORM: "normal_form",
+    Outcome.TYPE: "type",
+}
+"""Each outcome that is a mismatch, and the field of `Counts` it is counted in."""
 
 
 @dataclass(frozen=True)
 class Cells:
     """One feature of some rows.
 
-    values: Arrow array. statuses: `Status` numbers, 0 where none was recorded. times: event times in
-    microseconds since 1970 UTC, NO_TIME where there is none; None for a feature that has no event time of its
-    own (an on-demand one).
+    values: Arrow array, in the plain form of its type (see `kinds`). statuses: `Status` numbers, 0 where none was
+    recorded. times: event times in microseconds since 1970 UTC, NO_TIME where there is none; None for a feature that
+    has no event time of its own (an on-demand one).
     """
 
     values: pa.Array
@@ -116,26 +128,35 @@ def cells(frame: FeatureFrame, column: str, view: str | None) -> Cells:
         instants = _flat(frame.event_timestamps.column(view)).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
         times = _filled(instants, int(NO_TIME))
     statuses = _filled(_flat(frame.statuses.column(column)).cast(pa.int8()), 0)
-    return Cells(_flat(frame.values.column(column)), statuses, times)
+    return Cells(plain(_flat(frame.values.column(column))), statuses, times)
 
 
-def outcomes(served: Cells, recomputed: Cells, tolerance: Tolerance = EXACT) -> Codes:
-    """One `Outcome` per row. Both sides must have the same Arrow type (see `compare` for other types)."""
+def outcomes(served: Cells, recomputed: Cells, tolerance: Tolerance = EXACT, dtype: str | None = None) -> Codes:
+    """One `Outcome` per row. dtype: the Feast type, where it says more than the Arrow types: `Json` is compared by
+    what it says, `Set(...)` as a set."""
     left, right = served.statuses, recomputed.statuses
     both_present = (left == Status.PRESENT) & (right == Status.PRESENT)
-    exact, close = _same(served.values, recomputed.values, tolerance)
-    agree = np.where(both_present, close, left == right)
+    alike = likeness(served.values, recomputed.values, tolerance, dtype)
+    agree = np.where(both_present, alike <= Likeness.CLOSE, left == right)
 
     codes = np.full(len(served), Outcome.STATUS, np.int8)
-    codes[both_present] = Outcome.VALUE
+    codes[both_present] = _OF_VALUES[alike[both_present]]
     codes[_nan_null(served, recomputed) | _nan_null(recomputed, served)] = Outcome.NAN_NULL
-    codes[agree] = Outcome.EQUAL
-    codes[agree & both_present & ~exact] = Outcome.WITHIN_TOLERANCE
+    codes[agree & ~both_present] = Outcome.EQUAL
     if served.times is not None and recomputed.times is not None:
         codes[agree & (served.times != recomputed.times)] = Outcome.STALE_EQUAL
     codes[(left == Status.MISSING) & (right == Status.EXPIRED)] = Outcome.FORGOTTEN
     codes[(left == 0) | (right == 0)] = Outcome.NOT_COMPARED
     return codes
+
+
+_OF_VALUES = np.zeros(len(Likeness), np.int8)
+"""Likeness of two values -> outcome."""
+_OF_VALUES[Likeness.SAME] = Outcome.EQUAL
+_OF_VALUES[Likeness.CLOSE] = Outcome.WITHIN_TOLERANCE
+_OF_VALUES[Likeness.NORMAL_FORM] = Outcome.NORMAL_FORM
+_OF_VALUES[Likeness.DIFFERENT] = Outcome.VALUE
+_OF_VALUES[Likeness.OTHER_KIND] = Outcome.TYPE
 
 
 @dataclass(frozen=True)
@@ -152,7 +173,8 @@ class States:
 
 @dataclass(frozen=True)
 class Counts:
-    """Cells of one feature. compared = equal + mismatched, and mismatched = value + nan_null + status.
+    """Cells of one feature. compared = equal + mismatched, and mismatched is the sum of value, nan_null, status,
+    normal_form and type.
 
     equal includes within_tolerance, stale_equal and forgotten. served, recomputed: states of each side, over all cells.
     uncompared: reason -> cells that could not be compared.
@@ -169,10 +191,12 @@ class Counts:
     served: States = field(default_factory=States)
     recomputed: States = field(default_factory=States)
     uncompared: Mapping[str, int] = field(default_factory=dict)
+    normal_form: int = 0
+    type: int = 0
 
     @property
     def mismatched(self) -> int:
-        return self.value + self.nan_null + self.status
+        return sum(getattr(self, name) for name in MISMATCHES.values())
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -187,6 +211,8 @@ class Counts:
             served=self.served + other.served,
             recomputed=self.recomputed + other.recomputed,
             uncompared=add_counts(self.uncompared, other.uncompared),
+            normal_form=self.normal_form + other.normal_form,
+            type=self.type + other.type,
         )
 
 
@@ -208,17 +234,18 @@ def compare(
     *,
     views: Mapping[str, str],
     tolerances: Mapping[str, Tolerance] | None = None,
+    dtypes: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Every feature of both frames, row by row; row i of one is row i of the other.
 
     views: feature -> the view whose event times are its own (on-demand features have none). tolerances:
-    feature -> tolerance; exact without one. A feature that only one side has, or whose types cannot be
-    compared, is counted as uncompared. Numbers of different widths are compared in the wider type, where that
-    loses nothing. Raises InputError for a tolerance of a feature that is no number or is not there.
+    feature -> tolerance; exact without one. dtypes: feature -> Feast type, for those where it says more than the
+    Arrow type (`Json`, `Set(...)`). A feature that only one side has, or of a type that has no comparison, is counted
+    as uncompared. Raises InputError for a tolerance of a feature that holds no numbers or is not there.
     """
     if served.num_rows != recomputed.num_rows:
         raise ValueError(f"frames of different rows: {served.num_rows} served, {recomputed.num_rows} recomputed")
-    tolerances = tolerances or {}
+    tolerances, dtypes = tolerances or {}, dtypes or {}
     _check_tolerances(tolerances, recomputed)
     codes: dict[str, Codes] = {}
     counts: dict[str, Counts] = {}
@@ -235,7 +262,7 @@ def compare(
             codes[column] = np.zeros(rows, np.int8)
             counts[column] = Counts(uncompared={pair: rows} if rows else {})
             continue
-        codes[column] = outcomes(*pair, tolerances.get(column, EXACT))
+        codes[column] = outcomes(*pair, tolerances.get(column, EXACT), dtypes.get(column))
         counts[column] = count(codes[column], *pair)
     return Comparison(codes, counts)
 
@@ -251,17 +278,14 @@ def add_counts(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, i
 def count(codes: Codes, served: Cells, recomputed: Cells) -> Counts:
     number = [int(count) for count in np.bincount(codes, minlength=len(Outcome))]
     equal = sum(number[Outcome.EQUAL : Outcome.VALUE])
-    mismatched = number[Outcome.VALUE] + number[Outcome.NAN_NULL] + number[Outcome.STATUS]
     no_status = number[Outcome.NOT_COMPARED]
     return Counts(
-        compared=equal + mismatched,
+        compared=equal + sum(number[outcome] for outcome in MISMATCHES),
         equal=equal,
         within_tolerance=number[Outcome.WITHIN_TOLERANCE],
         stale_equal=number[Outcome.STALE_EQUAL],
         forgotten=number[Outcome.FORGOTTEN],
-        value=number[Outcome.VALUE],
-        nan_null=number[Outcome.NAN_NULL],
-        status=number[Outcome.STATUS],
+        **{name: number[outcome] for outcome, name in MISMATCHES.items()},
         served=_states(served),
         recomputed=_states(recomputed),
         uncompared={"no status": no_status} if no_status else {},
@@ -279,115 +303,37 @@ def _check_tolerances(tolerances: Mapping[str, Tolerance], frame: FeatureFrame) 
             raise InputError(
                 column, f"tolerance for {column!r}: no such feature; there are {', '.join(frame.columns)}."
             )
-        kind = frame.values.schema.field(column).type
-        while pa.types.is_list(kind):
-            kind = kind.value_type
-        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-            raise InputError(column, f"tolerance for {column!r}: it is {kind}; only numbers have a tolerance.")
+        type_ = frame.values.schema.field(column).type
+        if not has_numbers(type_):
+            raise InputError(column, f"tolerance for {column!r}: it is {type_}; only numbers have a tolerance.")
 
 
 def common_type(served: Cells, recomputed: Cells) -> tuple[Cells, Cells] | str:
-    """Both sides in one type that holds every value of either, or why there is none."""
+    """Both sides in one type that holds every value of either, if there is one, else as they are; or why their
+    values cannot be compared at all. Of types that no value is common to, every pair of values is `Outcome.TYPE`."""
     left, right = served.values.type, recomputed.values.type
-    if left == right:
+    if left == right and is_comparable(left):
         return served, recomputed
+    for side, type_ in (("served", left), ("recomputed", right)):
+        if not is_comparable(type_):
+            return f"{side} as {type_}"
     for widths in ((pa.int8(), pa.int16(), pa.int32(), pa.int64()), (pa.float16(), pa.float32(), pa.float64())):
         if left in widths and right in widths:
             wide = max(left, right, key=widths.index)
             return (
-                Cells(served.values.cast(wide), served.statuses, served.times),
-                Cells(recomputed.values.cast(wide), recomputed.statuses, recomputed.times),
+                replace(served, values=served.values.cast(wide)),
+                replace(recomputed, values=recomputed.values.cast(wide)),
             )
-    return f"served as {left}, recomputed as {right}"
+    return served, recomputed
 
 
 def _nan_null(one: Cells, other: Cells) -> Mask:
     if not pa.types.is_floating(one.values.type):
         return np.zeros(len(one), np.bool_)
-    nan = _filled(pc.is_nan(one.values), False)
-    found: Mask = (one.statuses == Status.PRESENT) & nan & (other.statuses == Status.NULL)
+    found: Mask = (one.statuses == Status.PRESENT) & (other.statuses == Status.NULL)
+    if found.any():
+        found[found] = np.isnan(_filled(one.values.filter(pa.array(found)), 0.0))
     return found
-
-
-def _same(left: pa.Array, right: pa.Array, tolerance: Tolerance) -> tuple[Mask, Mask]:
-    """Per element: equal exactly, and equal within the tolerance. Null equals null and nothing else."""
-    valid_left, valid_right = _valid(left), _valid(right)
-    both = valid_left & valid_right
-    kind = left.type
-    if pa.types.is_null(kind):
-        exact = close = both
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        exact, close = _same_lists(left, right, both, tolerance)
-    elif pa.types.is_floating(kind):
-        exact, close = _same_floats(_filled(left, 0.0), _filled(right, 0.0), tolerance)
-    elif pa.types.is_integer(kind):
-        exact, close = _same_integers(_filled(left, 0), _filled(right, 0), tolerance)
-    elif pa.types.is_timestamp(kind):
-        exact = close = _filled(left.cast(pa.int64()), 0) == _filled(right.cast(pa.int64()), 0)
-    else:
-        exact = close = _filled(pc.equal(left, right), False)
-    neither = ~valid_left & ~valid_right
-    return (exact & both) | neither, (close & both) | neither
-
-
-def _same_lists(left: pa.Array, right: pa.Array, both: Mask, tolerance: Tolerance) -> tuple[Mask, Mask]:
-    lengths = _filled(pc.list_value_length(left), -1).astype(np.int64)
-    paired = both & (lengths == _filled(pc.list_value_length(right), -1))
-    rows = np.flatnonzero(paired)
-    chosen = pa.array(rows)
-    owner = np.repeat(rows, lengths[rows])
-    inner_exact, inner_close = _same(left.take(chosen).flatten(), right.take(chosen).flatten(), tolerance)
-    exact, close = paired.copy(), paired.copy()
-    exact[owner[~inner_exact]] = False
-    close[owner[~inner_close]] = False
-    return exact, close
-
-
-def _same_floats(left: npt.NDArray[Any], right: npt.NDArray[Any], tolerance: Tolerance) -> tuple[Mask, Mask]:
-    exact = (left == right) | (np.isnan(left) & np.isnan(right))
-    if not tolerance:
-        return exact, exact
-    finite = np.isfinite(left) & np.isfinite(right) & ~exact
-    one, other = left[finite].astype(np.float64), right[finite].astype(np.float64)
-    with np.errstate(over="ignore"):  # two finite numbers can be further apart than the largest float
-        near = np.abs(one - other) <= np.maximum(tolerance.absolute, tolerance.relative * np.abs(other))
-    if tolerance.ulps:
-        near |= _ulps_apart(left[finite], right[finite]) <= np.uint64(tolerance.ulps)
-    close = exact.copy()
-    close[finite] = near
-    return exact, close
-
-
-def _ulps_apart(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
-    """Steps from one float to the other. The bits of floats, read as integers, keep the floats' order once
-    those of negative numbers are turned round (so that -0.0 and 0.0 meet)."""
-    signed, lowest = (np.int32, np.iinfo(np.int32).min) if left.dtype == np.float32 else (np.int64, NO_TIME)
-
-    def order(numbers: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        bits: npt.NDArray[np.int64] = np.ascontiguousarray(numbers).view(signed).astype(np.int64)
-        return np.where(bits < 0, lowest - bits, bits)
-
-    return _distance(order(left), order(right))
-
-
-def _same_integers(left: npt.NDArray[Any], right: npt.NDArray[Any], tolerance: Tolerance) -> tuple[Mask, Mask]:
-    exact: Mask = left == right
-    if not tolerance:
-        return exact, exact
-    distance = _distance(left.astype(np.int64), right.astype(np.int64))
-    magnitude = np.abs(right.astype(np.float64))
-    close = exact | (distance.astype(np.float64) <= np.maximum(tolerance.absolute, tolerance.relative * magnitude))
-    return exact, close
-
-
-def _distance(left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """|left - right| without overflow: modulo 2^64 the difference of the larger and the smaller is exact."""
-    high, low = np.maximum(left, right), np.minimum(left, right)
-    return high.view(np.uint64) - low.view(np.uint64)
-
-
-def _valid(array: pa.Array) -> Mask:
-    return np.asarray(array.is_valid().to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _filled(array: pa.Array, fill: Any) -> npt.NDArray[Any]:

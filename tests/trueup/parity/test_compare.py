@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.oracles import compare as oracle
 
@@ -17,27 +18,58 @@ from trueup.contracts.dtypes import arrow_type
 from trueup.errors import InputError
 from trueup.frame import EVENT_TIME, STATUS, FeatureFrame
 from trueup.parity.compare import Comparison, Counts, Outcome, States, Tolerance, compare
+from trueup.parity.kinds import has_numbers
 
 NOON = datetime(2013, 11, 1, 12, tzinfo=UTC)
 TINY = timedelta(microseconds=1)
 
+DAY = 86_400_000_000_000
+UNITS = {"s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}
+
 FLOATS = [0.0, -0.0, 1.0, 0.1, math.nextafter(0.1, 1), -0.1, math.inf, -math.inf, math.nan, 5e-324, 1.7e308, -1.7e308]
+FLOATS += [2.0**53, 2.0**63, -(2.0**63), 0.5]
 NARROW = [float(np.float32(value)) for value in (0.0, -0.0, 1.0, 0.1, -0.1, np.inf, -np.inf, np.nan, 1e-45, 3.4e38)]
 NARROW.append(float(np.nextafter(np.float32(0.1), np.float32(1))))
+HALF = [0.0, -0.0, 1.0, float(np.float16(0.1)), float(np.nextafter(np.float16(0.1), np.float16(1))), math.inf, math.nan]
 INTS = [0, 1, -1, 2**53, 2**53 + 1, 2**63 - 1, -(2**63)]
-POOLS: dict[str, list[Any]] = {
-    "Float64": FLOATS,
-    "Float32": NARROW,
-    "Int64": INTS,
-    "Int32": [0, 1, -1, 2**31 - 1, -(2**31)],
-    "Bool": [True, False],
-    "String": ["", "a", "é", "e\u0301", "\x00", "<script>"],
-    "Bytes": [b"", b"\x00", b"a"],
-    "UnixTimestamp": [NOON, NOON + TINY, NOON - TINY, datetime(1969, 12, 31, tzinfo=UTC)],
-    "Json": ["{}", "{ }"],
-    "Uuid": ["0", "1"],
+TEXTS = ["", "a", "é", "e\u0301", "\x00", "<script>", "\u212a", "K"]
+BYTES = [b"", b"\x00", b"a"]
+JSONS = ["{}", "{ }", '{"a":1,"b":[2]}', '{"b":[2.0],"a":1e0}', '{"a":1,"a":2}', '{"a": 2}', "9007199254740993"]
+JSONS += ["9007199254740992", "9007199254740992.0", "[1,2]", "[2,1]", "{", "{ ", "NaN", "null", '"é"', '"e\u0301"']
+
+# Arrow type -> raw values as `pa.array` takes them; instants as whole numbers of the type's unit.
+NUMBERS: dict[pa.DataType, list[Any]] = {
+    pa.float64(): FLOATS,
+    pa.float32(): NARROW,
+    pa.float16(): HALF,
+    pa.int64(): INTS,
+    pa.int32(): [0, 1, -1, 2**31 - 1, -(2**31)],
+    pa.int8(): [0, 1, -1, 127],
+    pa.uint64(): [0, 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1],
+    pa.decimal128(5, 1): [Decimal("0.0"), Decimal("1.0"), Decimal("0.5"), Decimal("-0.1"), Decimal("0.1")],
+    pa.decimal128(38, 3): [Decimal("0.000"), Decimal("1.000"), Decimal("0.500"), Decimal("0.100"), Decimal(2**53 + 1)],
+    pa.decimal256(76, 20): [Decimal(0), Decimal("0.1"), Decimal("0.10000000000000000555"), Decimal(2**64 - 1)],
 }
-LISTS = ("Float64", "Float32", "Int64", "Bool", "String", "UnixTimestamp")
+NUMBERS[pa.dictionary(pa.int8(), pa.float64())] = FLOATS
+STRINGS = dict.fromkeys(
+    (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())), TEXTS
+)
+BINARIES: dict[pa.DataType, list[Any]] = dict.fromkeys((pa.binary(), pa.large_binary(), pa.binary_view()), BYTES)
+BINARIES[pa.binary(1)] = [b"\x00", b"a"]
+INSTANTS: dict[pa.DataType, list[Any]] = {
+    pa.timestamp("us", "UTC"): [0, 1, -1, 86_400_000_000, 1_500_000, 2**62],
+    pa.timestamp("ns", "Asia/Tokyo"): [0, 1000, 1001, -1000, DAY, 1_500_000_000],
+    pa.timestamp("ms"): [0, 1500, -1, 86_400_000],
+    pa.timestamp("s", "America/New_York"): [0, 1, 86_400, 2**50],
+    pa.date32(): [0, 1, -1],
+    pa.date64(): [0, 86_400_000],
+}
+TIMES: dict[pa.DataType, list[Any]] = {pa.time32("s"): [0, 1], pa.time64("ns"): [0, 1, 10**9]}
+DURATIONS: dict[pa.DataType, list[Any]] = {pa.duration("s"): [0, 1, -1], pa.duration("us"): [0, 1, 10**6, -(10**6)]}
+FAMILIES: list[dict[pa.DataType, list[Any]]] = [NUMBERS, STRINGS, BINARIES, INSTANTS, TIMES, DURATIONS]
+FAMILIES.append({pa.bool_(): [True, False]})
+INT_MAP = pa.map_(pa.string(), pa.int64())
+EVERY = {type_: pool for family in FAMILIES for type_, pool in family.items()}
 
 statuses = st.sampled_from([0, 1, 1, 1, 1, 2, 3, 4])
 times = st.sampled_from([None, NOON, NOON + TINY])
@@ -45,70 +77,164 @@ tolerances = st.sampled_from(
     [Tolerance(), Tolerance(ulps=1), Tolerance(absolute=1.0), Tolerance(relative=1e-12), Tolerance(0.5, 0.1, 3)]
 )
 
-
-def values(dtype: str) -> st.SearchStrategy[Any]:
-    if dtype.startswith("Array("):
-        item = dtype.removeprefix("Array(").removesuffix(")")
-        return st.lists(st.none() | values(item), max_size=3)
-    return st.sampled_from(POOLS[dtype])
+Cell = tuple[Any, int, datetime | None]
+Sides = tuple[str | None, tuple[pa.DataType, list[Cell]], tuple[pa.DataType, list[Cell]]]
+"""The Feast type, where it matters, and for each side its Arrow type and cells."""
 
 
 @st.composite
-def sides(draw: st.DrawFn) -> tuple[str, list[Any], list[Any]]:
-    dtype = draw(st.sampled_from([*POOLS, *(f"Array({item})" for item in LISTS), "Array(Array(Int64))"]))
+def type_pairs(draw: st.DrawFn, depth: int = 2) -> tuple[pa.DataType, pa.DataType]:
+    """Types of the two sides: mostly of one family, sometimes of any two."""
+    shapes = ["leaf", "leaf", "leaf", "any"] + (["list", "map", "struct"] if depth else [])
+    match draw(st.sampled_from(shapes)):
+        case "leaf":
+            family = sorted(draw(st.sampled_from(FAMILIES)), key=str)
+            return draw(st.sampled_from(family)), draw(st.sampled_from(family))
+        case "any":
+            return draw(st.sampled_from(sorted(EVERY, key=str))), draw(st.sampled_from(sorted(EVERY, key=str)))
+        case "list":
+            left, right = draw(type_pairs(depth - 1))
+            kinds = st.sampled_from([pa.list_, pa.large_list, lambda item: pa.list_(item, 2)])
+            return draw(kinds)(left), draw(kinds)(right)
+        case "map":
+            keys, values = draw(type_pairs(0)), draw(type_pairs(depth - 1))
+            left, right = (pa.map_(key, value) for key, value in zip(keys, values, strict=True))
+            return left, right
+        case _:
+            one, two = draw(type_pairs(depth - 1)), draw(type_pairs(0))
+            return (
+                pa.struct([("a", one[0]), ("b", two[0])]),
+                pa.struct([("b", two[1]), ("a", one[1])]) if draw(st.booleans()) else pa.struct([("a", one[1])]),
+            )
 
-    def cell() -> tuple[Any, int, datetime | None]:
+
+def raws(type_: pa.DataType) -> st.SearchStrategy[Any]:
+    """Values without null at the top, as `pa.array` takes them."""
+    if pa.types.is_fixed_size_list(type_):
+        return st.lists(st.none() | raws(type_.value_type), min_size=2, max_size=2)
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return st.lists(st.none() | raws(type_.value_type), max_size=3)
+    if pa.types.is_map(type_):
+        return st.lists(st.tuples(raws(type_.key_type), st.none() | raws(type_.item_type)), max_size=3)
+    if pa.types.is_struct(type_):
+        return st.fixed_dictionaries({field.name: st.none() | raws(field.type) for field in type_})
+    return st.sampled_from(EVERY[type_])
+
+
+def meaning(type_: pa.DataType, raw: Any, dtype: str | None = None) -> Any:
+    """What the oracle compares."""
+    if raw is None:
+        return None
+    if dtype == "Json":
+        return oracle.Json(raw)
+    if pa.types.is_map(type_):
+        return oracle.Map(tuple((meaning(type_.key_type, k), meaning(type_.item_type, v)) for k, v in raw))
+    if pa.types.is_struct(type_):
+        return {field.name: meaning(field.type, raw[field.name]) for field in type_}
+    if isinstance(raw, list):
+        items = [meaning(type_.value_type, item) for item in raw]
+        return oracle.Set(tuple(items)) if dtype is not None and dtype.startswith("Set(") else items
+    if pa.types.is_date(type_):
+        return oracle.Instant(raw * (DAY if pa.types.is_date32(type_) else UNITS["ms"]))
+    for is_, kind in (("timestamp", oracle.Instant), ("time", oracle.TimeOfDay), ("duration", oracle.Duration)):
+        if getattr(pa.types, f"is_{is_}")(type_):
+            return kind(raw * UNITS[type_.unit])
+    return raw
+
+
+@st.composite
+def sides(draw: st.DrawFn) -> Sides:
+    dtype = draw(st.sampled_from([None, None, None, "Json", "Set(Any)"]))
+    if dtype == "Json":
+        types = (pa.string(), pa.large_string())
+    elif dtype is not None:
+        items = draw(type_pairs(0))
+        types = (pa.list_(items[0]), pa.large_list(items[1]))
+    else:
+        types = draw(type_pairs())
+
+    def cell(type_: pa.DataType) -> Cell:
         status = draw(statuses)
-        return (draw(values(dtype)) if status == 1 else None), status, draw(times)
+        value = draw(st.sampled_from(JSONS) if dtype == "Json" else raws(type_)) if status == 1 else None
+        return value, status, draw(times)
 
     rows = draw(st.integers(0, 6))
-    return dtype, [cell() for _ in range(rows)], [cell() for _ in range(rows)]
+    left, right = ((type_, [cell(type_) for _ in range(rows)]) for type_ in types)
+    return dtype, left, right
 
 
-def frame(dtype: str | pa.DataType, rows: list[tuple[Any, int, datetime | None]], name: str = "v__f") -> FeatureFrame:
-    kind = arrow_type(dtype) if isinstance(dtype, str) else dtype
+def array(type_: pa.DataType, raw: list[Any]) -> pa.Array:
+    """A dictionary array and a view are cast: pyarrow does not build them from Python values of every type."""
+    if pa.types.is_dictionary(type_):
+        return pa.array(raw, type_.value_type).dictionary_encode().cast(type_)
+    return pa.array(raw, type_)
+
+
+def frame(dtype: str | pa.DataType, rows: list[Cell], name: str = "v__f") -> FeatureFrame:
+    type_ = arrow_type(dtype) if isinstance(dtype, str) else dtype
     return FeatureFrame(
-        pa.table({name: pa.array([row[0] for row in rows], kind)}),
+        pa.table({name: array(type_, [row[0] for row in rows])}),
         pa.table({name: pa.array([row[1] for row in rows], STATUS)}),
         pa.table({"v": pa.array([row[2] for row in rows], EVENT_TIME)}),
     )
 
 
 def of(dtype: str | pa.DataType, left: list[Any], right: list[Any], tolerance: Tolerance | None = None) -> Comparison:
-    tolerances = {} if tolerance is None else {"v__f": tolerance}
-    return compare(frame(dtype, left), frame(dtype, right), views={"v__f": "v"}, tolerances=tolerances)
+    return of_types(None, (dtype, left), (dtype, right), tolerance)
+
+
+def of_types(
+    dtype: str | None,
+    left: tuple[str | pa.DataType, list[Any]],
+    right: tuple[str | pa.DataType, list[Any]],
+    tolerance: Tolerance | None = None,
+) -> Comparison:
+    return compare(
+        frame(*left),
+        frame(*right),
+        views={"v__f": "v"},
+        tolerances={"v__f": tolerance} if tolerance else {},
+        dtypes={"v__f": dtype} if dtype else {},
+    )
 
 
 def names(comparison: Comparison) -> list[str]:
     return [Outcome(code).name for code in comparison.codes["v__f"]]
 
 
+def float_code(*types: pa.DataType) -> str:
+    """Of the widest float within the types."""
+    text = " ".join(map(str, types))
+    return "d" if "double" in text else "f" if "float" in text.replace("halffloat", "") else "e"
+
+
 @given(sides(), tolerances)
-@example(("Float64", [(-0.0, 1, NOON)], [(0.0, 1, NOON)]), Tolerance())
-@example(("Array(Float64)", [([None, math.nan], 1, NOON)], [([math.nan, None], 1, NOON)]), Tolerance(ulps=9))
-def test_every_cell_is_as_the_slow_oracle_says(sides: tuple[str, list[Any], list[Any]], tolerance: Tolerance) -> None:
+@example((None, (pa.float64(), [(-0.0, 1, NOON)]), (pa.float64(), [(0.0, 1, NOON)])), Tolerance())
+@example(
+    (
+        None,
+        (pa.list_(pa.float64()), [([None, math.nan], 1, NOON)]),
+        (pa.list_(pa.float64()), [([math.nan, None], 1, NOON)]),
+    ),
+    Tolerance(ulps=9),
+)
+@settings(max_examples=250)
+def test_every_cell_is_as_the_slow_oracle_says(sides: Sides, tolerance: Tolerance) -> None:
     dtype, left, right = sides
-    if not any(kind in dtype for kind in ("Float", "Int")):
+    if dtype == "Json" or not has_numbers(right[0]):
         tolerance = Tolerance()
-    comparison = of(dtype, left, right, tolerance or None)
+    allowed = oracle.Allowed(tolerance.absolute, tolerance.relative, tolerance.ulps, code=float_code(left[0], right[0]))
     expected = [
-        oracle.outcome(
-            a,
-            b,
-            absolute=tolerance.absolute,
-            relative=tolerance.relative,
-            ulps=tolerance.ulps,
-            narrow="Float32" in dtype,
-        )
-        for a, b in zip(left, right, strict=True)
+        oracle.outcome((meaning(left[0], a[0], dtype), *a[1:]), (meaning(right[0], b[0], dtype), *b[1:]), allowed)
+        for a, b in zip(left[1], right[1], strict=True)
     ]
-    assert names(comparison) == expected
+    assert names(of_types(dtype, left, right, tolerance)) == expected
 
 
 @given(sides())
-def test_every_cell_is_counted_once(sides: tuple[str, list[Any], list[Any]]) -> None:
-    dtype, left, right = sides
-    counts = of(dtype, left, right).counts["v__f"]
+def test_every_cell_is_counted_once(sides: Sides) -> None:
+    _, (_, left), (_, right) = sides
+    counts = of_types(*sides).counts["v__f"]
     assert counts.compared + sum(counts.uncompared.values()) == len(left)
     assert counts.compared == counts.equal + counts.mismatched
     for side, cells in ((counts.served, left), (counts.recomputed, right)):
@@ -116,34 +242,35 @@ def test_every_cell_is_counted_once(sides: tuple[str, list[Any], list[Any]]) -> 
 
 
 @given(sides())
-def test_a_frame_equals_itself(sides: tuple[str, list[Any], list[Any]]) -> None:
+def test_a_frame_equals_itself(sides: Sides) -> None:
     dtype, left, _ = sides
-    assert of(dtype, left, left).counts["v__f"].mismatched == 0
+    assert of_types(dtype, left, left).counts["v__f"].mismatched == 0
 
 
 @given(sides(), st.integers(0, 6))
-def test_the_counts_of_the_parts_add_up_to_the_counts_of_the_whole(
-    sides: tuple[str, list[Any], list[Any]], cut: int
-) -> None:
-    dtype, left, right = sides
-    parts = [of(dtype, left[part], right[part]).counts["v__f"] for part in (slice(cut), slice(cut, None))]
-    assert sum(parts, Counts()) == of(dtype, left, right).counts["v__f"]
+def test_the_counts_of_the_parts_add_up_to_the_counts_of_the_whole(sides: Sides, cut: int) -> None:
+    dtype, (left_type, left), (right_type, right) = sides
+    parts = [
+        of_types(dtype, (left_type, left[part]), (right_type, right[part])).counts["v__f"]
+        for part in (slice(cut), slice(cut, None))
+    ]
+    assert sum(parts, Counts()) == of_types(*sides).counts["v__f"]
 
 
 @given(sides(), st.integers(0, 3), st.integers(0, 6))
-def test_slices_and_chunks_of_a_table_compare_as_the_table_itself(
-    sides: tuple[str, list[Any], list[Any]], chunk: int, offset: int
-) -> None:
-    dtype, left, right = sides
-    whole = of(dtype, left, right).codes["v__f"]
-    pieces = [frame(dtype, left[:chunk]), frame(dtype, left[chunk:])]
+def test_slices_and_chunks_of_a_table_compare_as_the_table_itself(sides: Sides, chunk: int, offset: int) -> None:
+    dtype, (left_type, left), right = sides
+    whole = of_types(*sides).codes["v__f"]
+    pieces = [frame(left_type, left[:chunk]), frame(left_type, left[chunk:])]
     chunked = FeatureFrame(
         pa.concat_tables(piece.values for piece in pieces),
         pa.concat_tables(piece.statuses for piece in pieces),
         pa.concat_tables(piece.event_timestamps for piece in pieces),
     )
-    other = frame(dtype, right)
-    codes = compare(chunked.slice(offset), other.slice(offset), views={"v__f": "v"}).codes["v__f"]
+    dtypes = {"v__f": dtype} if dtype else {}
+    codes = compare(chunked.slice(offset), frame(*right).slice(offset), views={"v__f": "v"}, dtypes=dtypes).codes[
+        "v__f"
+    ]
     assert codes.tolist() == whole[offset:].tolist()
 
 
@@ -171,8 +298,9 @@ def test_nan_against_null_is_its_own_class_either_way() -> None:
     assert counts["v__f"].nan_null == 2
 
 
-def test_strings_in_other_unicode_normal_forms_differ() -> None:
-    assert names(of("String", present("é"), present("e\u0301"))) == ["VALUE"]
+def test_the_same_text_in_another_unicode_normal_form_is_a_mismatch_of_its_own() -> None:
+    counts = of("String", present("é", "é", "\u212a"), present("e\u0301", "e", "K")).counts["v__f"]
+    assert (counts.normal_form, counts.value, counts.mismatched) == (2, 1, 3)
 
 
 def test_what_expired_and_is_no_longer_online_is_counted_and_no_mismatch_but_not_the_reverse() -> None:
@@ -189,9 +317,83 @@ def test_a_feature_of_one_side_only_is_counted_as_uncompared() -> None:
     assert counts["v__b"].uncompared == {"only recomputed": 2}
 
 
-def test_types_that_cannot_be_compared_are_counted_with_both_names() -> None:
-    counts = compare(frame("String", present("1")), frame("Int64", present(1)), views={}).counts["v__f"]
-    assert (counts.compared, counts.uncompared) == (0, {"served as string, recomputed as int64": 1})
+def test_a_string_against_a_number_is_a_mismatch_of_the_type() -> None:
+    comparison = of_types(None, ("String", [*present("1"), (None, 2, NOON)]), ("Int64", [*present(1), (None, 2, NOON)]))
+    assert names(comparison) == ["TYPE", "EQUAL"]
+    assert comparison.counts["v__f"].type == 1
+    assert comparison.mismatches()["v__f"].tolist() == [True, False]
+
+
+def test_types_that_have_no_comparison_are_counted_with_their_name() -> None:
+    interval = pa.month_day_nano_interval()
+    counts = of(interval, present(None, None), present(None, None)).counts["v__f"]
+    assert (counts.compared, counts.uncompared) == (0, {"served as month_day_nano_interval": 2})
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ((pa.int64(), 2**53 + 1), (pa.float64(), 2.0**53), "VALUE"),
+        ((pa.int64(), 2**53), (pa.float64(), 2.0**53), "EQUAL"),
+        ((pa.int64(), 2**63 - 1), (pa.float64(), 2.0**63), "VALUE"),
+        ((pa.uint64(), 2**63), (pa.int64(), -(2**63)), "VALUE"),
+        ((pa.uint64(), 2**63), (pa.float64(), 2.0**63), "EQUAL"),
+        ((pa.decimal128(10, 1), Decimal("0.5")), (pa.decimal128(20, 5), Decimal("0.50000")), "EQUAL"),
+        ((pa.decimal128(10, 1), Decimal("0.1")), (pa.float64(), 0.1), "VALUE"),
+        ((pa.decimal128(10, 1), Decimal("0.5")), (pa.float32(), 0.5), "EQUAL"),
+        ((pa.decimal256(76, 0), Decimal(2**64)), (pa.uint64(), 2**64 - 1), "VALUE"),
+        ((pa.timestamp("s"), 1), (pa.timestamp("ns", "Asia/Tokyo"), 10**9), "EQUAL"),
+        ((pa.timestamp("s"), 1), (pa.timestamp("ns"), 10**9 + 1), "VALUE"),
+        ((pa.date32(), 1), (pa.timestamp("us", "UTC"), 86_400_000_000), "EQUAL"),
+        ((pa.bool_(), True), (pa.int64(), 1), "TYPE"),
+        ((pa.binary(), b"a"), (pa.string(), "a"), "TYPE"),
+        ((pa.list_(pa.string()), ["1"]), (pa.list_(pa.int64()), [1]), "TYPE"),
+        ((pa.list_(pa.string()), []), (pa.list_(pa.int64()), []), "EQUAL"),
+        (
+            (pa.map_(pa.string(), pa.int64()), [("a", 1), ("b", 2)]),
+            (pa.map_(pa.string(), pa.float64()), [("b", 2.0), ("a", 1.0)]),
+            "EQUAL",
+        ),
+        (
+            (pa.map_(pa.string(), pa.int64()), [("a", 1), ("a", 1)]),
+            (pa.map_(pa.string(), pa.int64()), [("a", 1)]),
+            "VALUE",
+        ),
+    ],
+)
+def test_values_are_compared_by_what_they_are_and_not_by_their_type(
+    left: tuple[pa.DataType, Any], right: tuple[pa.DataType, Any], expected: str
+) -> None:
+    assert names(of_types(None, (left[0], present(left[1])), (right[0], present(right[1])))) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ('{"a": 1, "b": [true, null]}', '{"b":[true,null],"a":1.0}', "EQUAL"),
+        ("9007199254740993", "9007199254740992", "VALUE"),
+        ("0.1", "0.1000000000000000000001", "VALUE"),
+        ("1e400", "1E+400", "EQUAL"),
+        ("-0.0", "0", "EQUAL"),
+        ("[1, 2]", "[2, 1]", "VALUE"),
+        ('"\\u00e9"', '"é"', "EQUAL"),
+        ('"e\\u0301"', '"é"', "NORMAL_FORM"),
+        ('{"e\u0301": 1, "b": 2}', '{"b": 2, "é": 1}', "NORMAL_FORM"),
+        ("{", "{ ", "VALUE"),
+        ("[" * 100_000, "[" * 100_000 + " ", "VALUE"),
+        ("1", "true", "VALUE"),
+    ],
+)
+def test_json_is_compared_by_what_it_says(left: str, right: str, expected: str) -> None:
+    assert names(of_types("Json", ("String", present(left)), ("String", present(right)))) == [expected]
+    assert names(of_types(None, ("String", present(left)), ("String", present(right)))) != ["EQUAL"]
+
+
+def test_a_set_has_neither_order_nor_duplicates_and_an_array_has_both() -> None:
+    left, right = ("Array(Int64)", present([1, 2, 2], [1])), ("Array(Int64)", present([2, 1], [2]))
+    assert names(of_types("Set(Int64)", left, right)) == ["EQUAL", "VALUE"]
+    assert names(of_types("Array(Int64)", left, right)) == ["VALUE", "VALUE"]
+    assert names(of_types("Set(Int64)", left, right, Tolerance(absolute=1))) == ["EQUAL", "WITHIN_TOLERANCE"]
 
 
 @pytest.mark.parametrize(("narrow", "wide"), [("Int32", "Int64"), ("Float32", "Float64")])
