@@ -105,12 +105,12 @@ def test_rows_served_under_another_contract_are_counted_and_are_no_pass(world: W
     assert result.uncompared == {"served under another contract than the model's": 1}
 
 
-def test_a_source_that_contradicts_itself_could_not_run_and_says_where(world: World) -> None:
+def test_a_source_that_contradicts_itself_is_still_compared(world: World) -> None:
+    """Training refuses it; parity says which cells rest on the contradiction."""
     world.serve(3)
     world.know("plane", 0, speed=1.0, seats=1)
     result = world.check_served()
-    assert result.verdict == "could not run"
-    assert "ambiguous" in str(result.problem)
+    assert (result.verdict, result.by_cause) == ("fail", {"ambiguous_source": 3})
 
 
 def test_answers_and_shadows_are_counted_apart_and_both_compared(world: World) -> None:
