@@ -116,6 +116,62 @@ def read(
     return Answer(values, tuple(NULL if value is None else PRESENT for value in values), event)
 
 
+def read_varied(
+    rows: Sequence[Row],
+    keys: tuple[Any, ...],
+    instant: datetime,
+    *,
+    features: int,
+    ttl: timedelta | None,
+    rule: AsOfRule,
+    schedule: Schedule,
+    runs: Sequence[Run],
+    deviation: str,
+    size: int,
+) -> Answer:
+    """The as-of read with one thing otherwise; of rows with both clocks equal the first in the order of values."""
+    shift = timedelta(microseconds=size) if deviation == "shifted" else timedelta()
+    instant -= shift
+    asked = instant
+    if deviation == "before_last_run":
+        done = sorted(run.finished_at for run in runs if run.finished_at is not None and run.finished_at <= instant)
+        if len(done) >= size:
+            asked = done[-size] - timedelta(microseconds=1)
+    own = [row for row in rows if row.event is not None and None not in row.keys and row.keys == keys]
+    counting = [(counts, row) for row in own if (counts := effective(row, rule, schedule, runs)) is not None]
+    if deviation == "first_landed":
+        for event in {row.event for _, row in counting}:
+            same = [(counts, row) for counts, row in counting if row.event == event]
+            earliest = min(counts for counts, _ in same)
+            known = max(row.known for counts, row in same if counts == earliest)
+            counting = [
+                (counts, row)
+                for counts, row in counting
+                if row.event != event or (counts == earliest and row.known == known)
+            ]
+    candidates = [row for counts, row in counting if counts <= asked]
+    if deviation == "last_writer":
+        writes = []
+        for run in runs:
+            if run.finished_at is not None and run.finished_at <= asked:
+                taken = [row for row in own if takes(run, row)]
+                if taken:
+                    newest = max((row.event, row.known) for row in taken if row.event is not None)
+                    writes.append((run.finished_at, newest))
+        if writes:
+            _, last = max(writes)
+            candidates = [row for row in own if (row.event, row.known) == last]
+    if not candidates:
+        return Answer((None,) * features, (MISSING,) * features, None)
+    event, created = max((row.event, row.known) for row in candidates if row.event is not None)
+    tied = {row.values for row in candidates if (row.event, row.known) == (event, created)}
+    ordered = sorted(tied, key=lambda values: [(value is None, value or 0) for value in values])
+    if ttl is not None and instant - event > ttl:
+        return Answer((None,) * features, (EXPIRED,) * features, event + shift)
+    values = ordered[min(size if deviation == "tied" else 0, len(ordered) - 1)]
+    return Answer(values, tuple(NULL if value is None else PRESENT for value in values), event + shift)
+
+
 def pull(rows: Sequence[Row], run: Run) -> list[Row]:
     """What a run writes: of each entity the row with the greatest clocks among those it may read."""
     newest: dict[tuple[Any, ...], list[Row]] = {}

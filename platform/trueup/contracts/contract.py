@@ -241,7 +241,7 @@ class FeatureContract:
             "service": self.service,
             "hash": self.hash,
             "features": [list(pair) for pair in self.features],
-            "views": [_view_to_json(view) for view in self.views],
+            "views": [view_to_json(view) for view in self.views],
             "on_demand": [_on_demand_to_json(view) for view in self.on_demand],
         }
 
@@ -254,7 +254,7 @@ class FeatureContract:
             project=data["project"],
             service=data["service"],
             features=tuple((view, feature) for view, feature in data["features"]),
-            views=tuple(_view_from_json(view) for view in data["views"]),
+            views=tuple(view_from_json(view) for view in data["views"]),
             on_demand=tuple(_on_demand_from_json(view) for view in data["on_demand"]),
         )
         if contract.hash != data["hash"]:
@@ -319,7 +319,8 @@ def _fields(pairs: list[list[str]]) -> tuple[Field, ...]:
     return tuple(Field(name, dtype) for name, dtype in pairs)
 
 
-def _view_to_json(view: View) -> dict[str, Any]:
+def view_to_json(view: View) -> dict[str, Any]:
+    """A view as a contract's JSON has it; `view_from_json` reads it back."""
     return {
         "name": view.name,
         "table": view.table,
@@ -334,7 +335,7 @@ def _view_to_json(view: View) -> dict[str, Any]:
     }
 
 
-def _view_from_json(data: Mapping[str, Any]) -> View:
+def view_from_json(data: Mapping[str, Any]) -> View:
     source = data["source"]
     return View(
         name=data["name"],

@@ -23,13 +23,17 @@ from trueup.frame import STATUS, FeatureFrame, Status
 
 Columns = dict[str, Sequence[Any]]
 
+Batches = Sequence[Sequence[int]]
+"""Rows that a function is given together, batch by batch; each row is in one of them."""
+
 
 def with_on_demand(
     contract: FeatureContract, inputs: FeatureFrame, request: Mapping[str, Sequence[Any]]
 ) -> FeatureFrame:
     """The contract's own columns, in its order: view features as read, on-demand features computed.
 
-    inputs: a frame with every feature of the contract's views (those that are only inputs too).
+    inputs: a frame with every feature of the contract's views (those that are only inputs too), of the declared types
+    or, in parity, of the types their sources have.
     request: the request-time columns as Python values, one per row; more columns than needed is fine.
     Raises InputError for a request column that is not there, ContractError when a function fails or
     returns something other than one value of the declared type per row.
@@ -45,19 +49,26 @@ def with_on_demand(
             values[name] = outputs[item.name]
             statuses[name] = _statuses(outputs[item.name])
     return FeatureFrame(
-        pa.table({name: values[name] for name in contract.columns}, schema=contract.schema),
+        pa.table(
+            {name: values[name] for name in contract.columns},
+        ),
         pa.table({name: statuses[name] for name in contract.columns}),
         inputs.event_timestamps,
     )
 
 
 def evaluate(
-    view: OnDemand, features: Mapping[str, Sequence[Any]], request: Mapping[str, Sequence[Any]], rows: int
+    view: OnDemand,
+    features: Mapping[str, Sequence[Any]],
+    request: Mapping[str, Sequence[Any]],
+    rows: int,
+    batches: Batches | None = None,
 ) -> dict[str, pa.Array]:
     """One on-demand view over `rows` rows: output name -> array of the declared Arrow type.
 
     features: `view__feature` -> Python values. A function in pandas mode gets one row at a time, because a
-    served request is one row and a batch must not change its answer.
+    served request is one row and a batch must not change its answer; one in Python mode gets all. batches: to see
+    whether it does: exactly these rows together, in either mode.
     """
     columns: Columns = {}
     for source, feature in view.inputs:
@@ -69,7 +80,10 @@ def evaluate(
                 f"request field {item.name!r} ({item.dtype}) is missing; on-demand view {view.name} needs it.",
             )
         columns[item.name] = request[item.name]
-    results = _run_pandas(view, columns, rows) if view.mode == "pandas" else _run_python(view, columns)
+    if batches is not None:
+        results: Mapping[str, Any] = _run_batches(view, columns, rows, batches)
+    else:
+        results = _run_pandas(view, columns, rows) if view.mode == "pandas" else _run_python(view, columns)
     return {item.name: _array(view, item, results, rows) for item in view.outputs}
 
 
@@ -88,17 +102,38 @@ def _run_python(view: OnDemand, columns: Columns) -> Mapping[str, Any]:
 
 
 def _run_pandas(view: OnDemand, columns: Columns, rows: int) -> Mapping[str, Any]:
-    function = _function(view.name, view.code)
     results: dict[str, list[Any]] = {item.name: [] for item in view.outputs}
     for row in range(rows):
-        try:
-            one = function(pd.DataFrame({name: [values[row]] for name, values in columns.items()}))
-        except Exception as error:
-            raise ContractError(f"on-demand view {view.name} failed: {type(error).__name__}: {error}.") from error
+        one = _call_pandas(view, {name: [values[row]] for name, values in columns.items()})
         for name, values in results.items():
-            value = one[name].iloc[0]
-            values.append(None if pd.isna(value) else value.item() if hasattr(value, "item") else value)
+            values.append(_plain(one[name].iloc[0]))
     return results
+
+
+def _call_pandas(view: OnDemand, columns: Columns) -> pd.DataFrame:
+    function = _function(view.name, view.code)
+    try:
+        frame: pd.DataFrame = function(pd.DataFrame(columns))
+    except Exception as error:
+        raise ContractError(f"on-demand view {view.name} failed: {type(error).__name__}: {error}.") from error
+    return frame
+
+
+def _run_batches(view: OnDemand, columns: Columns, rows: int, batches: Batches) -> Mapping[str, Any]:
+    results: dict[str, list[Any]] = {item.name: [None] * rows for item in view.outputs}
+    for batch in batches:
+        given: Columns = {name: [values[row] for row in batch] for name, values in columns.items()}
+        some = _call_pandas(view, given) if view.mode == "pandas" else _run_python(view, given)
+        for name, values in results.items():
+            if name not in some or len(some[name]) != len(batch):
+                raise ContractError(f"on-demand view {view.name} did not return {name!r} for each of its rows.")
+            for row, value in zip(batch, some[name], strict=True):
+                values[row] = _plain(value) if view.mode == "pandas" else value
+    return results
+
+
+def _plain(value: Any) -> Any:
+    return None if pd.isna(value) else value.item() if hasattr(value, "item") else value
 
 
 def _array(view: OnDemand, item: Field, results: Mapping[str, Any], rows: int) -> pa.Array:

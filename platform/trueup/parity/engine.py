@@ -41,6 +41,7 @@ def run_served(
     models: Sequence[str] | None = None,
     rule: AsOfRule | None = None,
     tolerances: Mapping[str, Tolerance] | None = None,
+    applied: Mapping[str, datetime] | None = None,
     clock: Clock = utc_now,
     progress: Progress = nothing,
 ) -> Report:
@@ -49,7 +50,8 @@ def run_served(
     repo: the feature repository. log_dir: one contract's log, or a directory of several. card_of: the card of
     a model by name and version, such as `Tracking(uri).load_card`. ledger: of the materializations; without one
     the views' declared schedules stand in. start, end: start <= instant < end. models: registered names; all
-    by default. rule: recompute under this one instead of each model's own.
+    by default. rule: recompute under this one instead of each model's own. applied: view or on-demand view -> since
+    when the registry has had its present definition.
 
     Raises InputError when there is no log, SourceError when a log is damaged. A model that cannot be checked is a
     result that says why.
@@ -66,6 +68,7 @@ def run_served(
         models=models,
         rule=rule,
         tolerances=tolerances,
+        applied=applied,
         progress=progress,
     ):
         if isinstance(found, Unreadable):

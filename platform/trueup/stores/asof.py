@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -18,26 +18,13 @@ import pyarrow.compute as pc
 
 from trueup.contracts.contract import View
 from trueup.errors import InputError, SourceError
-from trueup.frame import EVENT_TIME, STATUS, Status
-from trueup.instants import EPOCH, AsOfRule, format_instant
-from trueup.stores.asof_sql import LANDINGS_WANTED, Rows, column, is_key_type, key
+from trueup.instants import AsOfRule
+from trueup.stores.asof_sql import Rows, column, is_key_type, key
 from trueup.stores.duckdb_tables import arrow, describe, require_columns, scratch, source_relation
-from trueup.stores.landing import NEVER, landings, micros
+from trueup.stores.history import ViewHistory, ViewRows, describe_view, no_rows, refuse_ambiguous
+from trueup.stores.landing import micros
 from trueup.stores.ledger import Run
 from trueup.stores.typed import as_timestamps, feature_column, instants, key_column
-
-
-@dataclass(frozen=True)
-class ViewRows:
-    """One view's part of a frame: one row per request row, in its order.
-
-    values, statuses: one column per feature of the view, named `view__feature`, as in `FeatureFrame`.
-    event_timestamps: event time of the row that won (timestamp[us, UTC]); null where the status is MISSING.
-    """
-
-    values: pa.Table
-    statuses: pa.Table
-    event_timestamps: pa.Array
 
 
 @dataclass(frozen=True)
@@ -84,21 +71,43 @@ def read_view(
     Raises SourceError when the source cannot be read, is ambiguous, or holds values its declared types cannot;
     InputError when a key or instant of `rows` cannot be used.
     """
-    what = _what(view)
+    if rows.num_rows == 0:
+        _requests(view, rows, instant)
+        return no_rows(view)
+    pinned = None if rule.pinned is None else micros(rule.pinned)
+    with open_history(
+        connection, view, rows, instant=instant, runs=runs, known_until=pinned, ahead=False, base_dir=base_dir
+    ) as history:
+        return history.read(rule.known_at)
+
+
+@contextmanager
+def open_history(
+    connection: duckdb.DuckDBPyConnection,
+    view: View,
+    rows: pa.Table,
+    *,
+    instant: str,
+    runs: Sequence[Run] = (),
+    known_until: int | None = None,
+    ahead: bool = True,
+    base_dir: Path,
+) -> Iterator[ViewHistory]:
+    """What a view's source has of the entities of `rows`, read once, to be read as of their instants many times over.
+
+    rows, instant, runs, base_dir: as for `read_view`. known_until: rows created later (microseconds since 1970) are
+    left out. ahead: whether rows of event times after the latest instant are kept. Raises as `read_view` does.
+    """
+    what = describe_view(view)
     request, last = _requests(view, rows, instant)
-    if request.num_rows == 0:
-        return _no_rows(view)
     with _source(connection, view, base_dir, what) as source:
         connection.register("trueup_requests", request)
         connection.execute("CREATE OR REPLACE TABLE trueup.requests AS FROM trueup_requests")
         connection.unregister("trueup_requests")
-        pinned = None if rule.pinned is None else micros(rule.pinned)
-        connection.execute(source.history(until=last, known_until=pinned))
-        if rule.known_at == "served":
-            _write_landings(connection, view, runs)
-        connection.execute(source.matched(known_at=rule.known_at, ttl=view.ttl))
-        refuse_ambiguous(connection, source.ambiguous_matches(), _key_names(view), what=what)
-        return _view_rows(view, arrow(connection, source.gathered()), what)
+        connection.execute(source.history(until=None if ahead else last, known_until=known_until))
+        connection.execute(source.versions())
+        connection.execute(source.ties())
+        yield ViewHistory(connection, view, source, request, tuple(runs))
 
 
 def read_latest(
@@ -116,7 +125,7 @@ def read_latest(
     A row may be written if start <= event time <= end (start None: from the beginning), created <= known_at and, where
     known_after is given, max(event time, created) > known_after. Raises SourceError as `read_view` does.
     """
-    what = _what(view)
+    what = describe_view(view)
     with _source(connection, view, base_dir, what) as source:
         latest = source.latest(
             start=None if start is None else micros(start),
@@ -153,15 +162,11 @@ def read_entities(
 
     A view without keys gives one row without a column that means anything. Raises SourceError as `read_view` does.
     """
-    what = _what(view)
+    what = describe_view(view)
     with _source(connection, view, base_dir, what) as source:
         bound = None if start is None else micros(start)
         table = arrow(connection, source.entities(start=bound, end=micros(end)))
     return table if not view.keys else table.rename_columns([item.request for item in view.keys])
-
-
-def _what(view: View) -> str:
-    return f"feature view {view.table}" if view.name == view.table else f"feature view {view.table} (as {view.name})"
 
 
 def _requests(view: View, rows: pa.Table, instant: str) -> tuple[pa.Table, int]:
@@ -171,7 +176,8 @@ def _requests(view: View, rows: pa.Table, instant: str) -> tuple[pa.Table, int]:
         if name not in rows.column_names:
             raise InputError(
                 name,
-                f"{_what(view)} needs column {name!r}; the rows have {', '.join(rows.column_names) or 'no columns'}.",
+                f"{describe_view(view)} needs column {name!r}; the rows have "
+                f"{', '.join(rows.column_names) or 'no columns'}.",
             )
         if rows.column_names.count(name) > 1:
             raise InputError(name, f"column {name!r} stands in the rows more than once.")
@@ -211,54 +217,5 @@ def _source(connection: duckdb.DuckDBPyConnection, view: View, base_dir: Path, w
         yield rows
 
 
-def _write_landings(connection: duckdb.DuckDBPyConnection, view: View, runs: Sequence[Run]) -> None:
-    wanted = connection.execute(LANDINGS_WANTED).fetchnumpy()
-    event, created = (np.asarray(wanted[name], dtype=np.int64) for name in ("e", "c"))
-    landed = landings(event, created, view.schedule, runs)
-    known = landed != NEVER
-    table = pa.table({"e": event[known], "c": created[known], "landed": landed[known]})
-    connection.register("trueup_landings", table)
-    connection.execute("CREATE OR REPLACE TABLE trueup.landings AS FROM trueup_landings")
-    connection.unregister("trueup_landings")
-
-
 def _key_names(view: View) -> list[str]:
     return [item.name for item in view.keys]
-
-
-def refuse_ambiguous(connection: duckdb.DuckDBPyConnection, query: str, keys: Sequence[str], *, what: str) -> None:
-    """Raises SourceError if `query` (of `asof_sql`) finds an entity with two rows that cannot be told apart."""
-    found = connection.execute(query).fetchone()
-    if found is None:
-        return
-    *values, event, created = found
-    entity = ", ".join(f"{name}={value!r}" for name, value in zip(keys, values, strict=True)) or "(no key)"
-    raise SourceError(
-        f"{what}: its source is ambiguous: entity {entity} has rows with different values at event time "
-        f"{_shown(event)} and created time {_shown(created)}.",
-        hint="Make the two rows one, or give the later one a later created time.",
-    )
-
-
-def _shown(stored: int) -> str:
-    return format_instant(EPOCH + timedelta(microseconds=stored))
-
-
-def _view_rows(view: View, table: pa.Table, what: str) -> ViewRows:
-    base = table["status"].combine_chunks()
-    values: dict[str, pa.Array] = {}
-    statuses: dict[str, pa.Array] = {}
-    for i, item in enumerate(view.features):
-        read_values = feature_column(table[f"f{i}"], item.dtype, what=f"{what}: feature {item.name}")
-        null = pc.and_(pc.equal(base, int(Status.PRESENT)), pc.is_null(read_values))
-        values[view.column(item.name)] = read_values
-        statuses[view.column(item.name)] = pc.if_else(null, pa.scalar(int(Status.NULL), STATUS), base)
-    return ViewRows(pa.table(values), pa.table(statuses), as_timestamps(table["e"].combine_chunks()))
-
-
-def _no_rows(view: View) -> ViewRows:
-    return ViewRows(
-        pa.schema([(view.column(item.name), item.arrow) for item in view.features]).empty_table(),
-        pa.schema([(view.column(item.name), STATUS) for item in view.features]).empty_table(),
-        pa.array([], EVENT_TIME),
-    )

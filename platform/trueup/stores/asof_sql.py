@@ -107,8 +107,8 @@ class Rows:
     def feature_names(self) -> tuple[str, ...]:
         return tuple(f"f{i}" for i in range(len(self.features)))
 
-    def select(self, *, start: int | None, end: int) -> str:
-        """The rows with start <= event time <= end under our names; start None: from the beginning.
+    def select(self, *, start: int | None, end: int | None) -> str:
+        """The rows with start <= event time <= end under our names; None: no bound.
 
         A row without event time or with a null key never counts, and is left out.
         """
@@ -118,7 +118,9 @@ class Rows:
             f"{self._created()} AS c",
             *(f"{expression} AS {name}" for expression, name in zip(self.features, self.feature_names, strict=True)),
         ]
-        counts = [*(f"{name} IS NOT NULL" for name in (*self.key_names, "c")), f"e <= {end}"]
+        counts = [f"{name} IS NOT NULL" for name in (*self.key_names, "c", "e")]
+        if end is not None:
+            counts.append(f"e <= {end}")
         if start is not None:
             counts.append(f"e >= {start}")
         return (
@@ -126,22 +128,23 @@ class Rows:
             f"WHERE {' AND '.join(counts)}"
         )
 
-    def _window(self, start: int | None, end: int) -> str:
+    def _window(self, start: int | None, end: int | None) -> str:
         """The event window once more, on the bare column: this is what DuckDB can push down into the source."""
         make = _MAKE_INSTANT.get(self.event_type)
         if make is None:
             return ""
         event = column(self.event)
-        after = f" AND {event} >= {make}({start})" if start is not None else ""
-        return f" WHERE {event} <= {make}({end}){after}"
+        bounds = [f"{event} >= {make}({start})"] if start is not None else []
+        bounds += [f"{event} <= {make}({end})"] if end is not None else []
+        return f" WHERE {' AND '.join(bounds)}" if bounds else ""
 
     def _created(self) -> str:
         if self.created is None:
             return clock(self.event)
         return f"CASE WHEN {column(self.created)} IS NULL THEN {clock(self.event)} ELSE {clock(self.created)} END"
 
-    def history(self, *, until: int, known_until: int | None) -> str:
-        """Table `trueup.history`: what may count for one of the requests.
+    def history(self, *, until: int | None, known_until: int | None) -> str:
+        """Table `trueup.history`: what may count for one of the requests. None: no bound.
 
         Rows older than a TTL stay: they are what tells an expired entity from a missing one.
         """
@@ -150,52 +153,116 @@ class Rows:
         known = f" WHERE c <= {known_until}" if known_until is not None else ""
         return f"CREATE OR REPLACE TABLE trueup.history AS SELECT * FROM {rows}{asked}{known}"
 
-    def matched(self, *, known_at: KnownAt, ttl: timedelta | None) -> str:
-        """Table `trueup.matched`: for each request `i` the row that wins, and its status (1, 3 or 4).
+    def versions(self) -> str:
+        """Table `trueup.versions`: the rows of one key with both clocks equal, as one; `row` is the first of them."""
+        groups = ", ".join((*self.key_names, "e", "c"))
+        return (
+            "CREATE OR REPLACE TABLE trueup.versions AS "
+            f"SELECT {groups}, min(rowid) AS row, count(*) AS n FROM trueup.history GROUP BY {groups}"
+        )
 
-        A version is the rows of one key with both clocks equal. At its effective instant `t` it starts to count;
-        it wins from then on if its (e, c) is the greatest so far, which the running maximum of its rank tells.
-        What remains is one step function per key, and a request takes the last step not after its instant.
+    def ties(self) -> str:
+        """Table `trueup.ties`: of each version `first` that has several values, the row `pick` of the `nth`, in order
+        of the values (nulls last), and the number `last` of the greatest."""
+        groups = ", ".join((*self.key_names, "e", "c"))
+        values = _list(f"h.{name}" for name in self.feature_names)
+        order = ", ".join(f"h.{name}" for name in self.feature_names) or "1"
+        return (
+            "CREATE OR REPLACE TABLE trueup.ties AS SELECT *, max(nth) OVER (PARTITION BY first) AS last FROM ("
+            "SELECT v.row AS first, min(h.rowid) AS pick, "
+            f"CAST(row_number() OVER (PARTITION BY v.row ORDER BY {order}) - 1 AS BIGINT) AS nth "
+            f"FROM trueup.history AS h JOIN (SELECT * FROM trueup.versions WHERE n > 1) AS v USING ({groups}) "
+            f"GROUP BY {values}v.row) QUALIFY last > 0"
+        )
+
+    def matched(
+        self,
+        *,
+        known_at: KnownAt,
+        ttl: timedelta | None,
+        landings: str = "landings",
+        first_at_event_time: bool = False,
+        last_writer: bool = False,
+        nth: int = 0,
+        shift: int = 0,
+    ) -> str:
+        """Table `trueup.matched`: for each row `i` of `trueup.asked` the row that wins, and its status (1, 3 or 4).
+
+        At its effective instant `t` a version starts to count; it wins from then on if its (e, c) is the greatest so
+        far, which the running maximum of its rank tells. What remains is one step function per key, and a request
+        takes the last step not after the instant `a` it asks the store at. `tied`: the winner has several values.
+
+        landings: table of what landed when, for `served`. The rest are variations of the rule, as
+        `trueup.stores.asof.Variation` has them: of one event time the version that counted first stays;
+        what the last run wrote stays (table `trueup.runs`); the `nth` of tied values; event times `shift` later.
         """
         keys = self.key_names
-        each, groups = _list(keys), ", ".join((*keys, "e", "c"))
+        each = _list(keys)
         partition = f"PARTITION BY {', '.join(keys)}" if keys else ""
-        on = " AND ".join([*(f"request.{name} = step.{name}" for name in keys), "request.t >= step.t"])
+        asked = f" SEMI JOIN trueup.asked USING ({', '.join(keys)})" if keys else ""
+        on = " AND ".join([*(f"request.{name} = step.{name}" for name in keys), "request.a >= step.t"])
         expired = f"WHEN step.e < request.t - {ttl // timedelta(microseconds=1)} THEN 4 " if ttl is not None else ""
+        first = (
+            f" QUALIFY row_number() OVER (PARTITION BY {each}e ORDER BY t, c DESC) = 1" if first_at_event_time else ""
+        )
         return f"""
 CREATE OR REPLACE TABLE trueup.matched AS
 WITH version AS (
-    SELECT {groups}, min(rowid) AS row, count(*) AS n FROM trueup.history GROUP BY {groups}
+    SELECT * FROM trueup.versions{asked}
 ), effective AS (
-    {_EFFECTIVE[known_at]}
+    SELECT * FROM ({_EFFECTIVE[known_at].format(landings=landings)}){first}
 ), ranked AS (
     SELECT *, row_number() OVER ({partition} ORDER BY e, c) AS rank FROM effective
 ), running AS (
     SELECT *, max(rank) OVER ({partition} ORDER BY t, rank ROWS UNBOUNDED PRECEDING) AS best FROM ranked
-), step AS (
-    SELECT {each}t, e, row, n FROM running WHERE rank = best
+), best AS (
+    SELECT {each}t, e, row FROM running WHERE rank = best
     QUALIFY row_number() OVER (PARTITION BY {each}t ORDER BY rank DESC) = 1
+), step AS (
+    {self._written_last() if last_writer else "FROM best"}
 )
-SELECT request.i, step.row, step.e, step.n,
+SELECT request.i, coalesce(tie.pick, step.row) AS row, step.e + {shift} AS e, tie.pick IS NOT NULL AS tied,
     CAST(CASE WHEN step.row IS NULL THEN 3 {expired}ELSE 1 END AS TINYINT) AS status
-FROM trueup.requests AS request ASOF LEFT JOIN step ON {on}
+FROM trueup.asked AS request ASOF LEFT JOIN step ON {on}
+LEFT JOIN trueup.ties AS tie ON tie.first = step.row AND tie.nth = least({nth}, tie.last)
 """
+
+    def _written_last(self) -> str:
+        """Steps where each run's own newest row of a key replaces whatever was there. Of runs that finished at one
+        instant the newest row stays."""
+        each = _list(self.key_names)
+        return f"""
+    SELECT {each}t, e, row FROM (
+        SELECT {each}t, e, row, 0 AS written, 0 AS c FROM best
+        UNION ALL
+        SELECT {each}run.finish AS t, e, row, 1 AS written, c FROM version JOIN trueup.runs AS run
+        ON e >= run.event_start AND e <= run.event_end AND c <= run.known_at AND greatest(e, c) > run.known_after
+    ) QUALIFY row_number() OVER (PARTITION BY {each}t ORDER BY written DESC, e DESC, c DESC) = 1"""
 
     def gathered(self) -> str:
         """The features of the matched rows, in request order; null unless the status is 1."""
         columns = _list(f"CASE WHEN m.status = 1 THEN h.{name} END AS {name}" for name in self.feature_names)
         return (
-            f"SELECT {columns}m.e AS e, m.status AS status FROM trueup.matched AS m "
+            f"SELECT {columns}m.e AS e, m.status AS status, m.tied AND m.status = 1 AS tied FROM trueup.matched AS m "
             "LEFT JOIN trueup.history AS h ON h.rowid = m.row ORDER BY m.i"
+        )
+
+    def at_event_time(self) -> str:
+        """The features of every version whose event time is the `e` that a row of `trueup.asked` brings, in the
+        order of the rows and of their created times; `i` is the row."""
+        columns = _list(f"h.{name} AS {name}" for name in self.feature_names)
+        on = " AND ".join([*(f"request.{name} = h.{name}" for name in self.key_names), "request.e = h.e"])
+        order = ", ".join(["request.i", "h.c", *(f"h.{name}" for name in self.feature_names)])
+        return (
+            f"SELECT {columns}h.e AS e, CAST(1 AS TINYINT) AS status, false AS tied, request.i AS i, h.c AS c "
+            f"FROM trueup.asked AS request JOIN trueup.history AS h ON {on} ORDER BY {order}"
         )
 
     def ambiguous_matches(self) -> str:
         """Key, event time and created time of one version that decides a result and has two values."""
-        same = " AND ".join(f"h.{name} = w.{name}" for name in (*self.key_names, "e", "c"))
-        winners = "SELECT DISTINCT row FROM trueup.matched WHERE n > 1 AND status = 1"
-        return self._ambiguous(
-            f"(SELECT h.* FROM trueup.history AS h JOIN trueup.history AS w ON {same} WHERE w.rowid IN ({winners}))"
-        )
+        groups = ", ".join((*self.key_names, "e", "c"))
+        winners = "SELECT row FROM trueup.matched WHERE tied AND status = 1"
+        return f"SELECT {groups} FROM trueup.history WHERE rowid IN ({winners}) ORDER BY {groups} LIMIT 1"
 
     def entities(self, *, start: int | None, end: int) -> str:
         """Each entity key that has a row in the event window, in key order."""
@@ -238,15 +305,15 @@ FROM trueup.requests AS request ASOF LEFT JOIN step ON {on}
         )
 
 
-LANDINGS_WANTED = "SELECT DISTINCT e, c FROM trueup.history"
-"""The pairs of clocks whose landing (`trueup.stores.landing`) a served read must know: table `trueup.landings`."""
+LANDINGS_WANTED = "SELECT DISTINCT e, c FROM trueup.versions"
+"""The pairs of clocks whose landing (`trueup.stores.landing`) a served read must know."""
 
 _EFFECTIVE: dict[KnownAt, str] = {
     "unbounded": "SELECT *, e AS t FROM version",
     "label": "SELECT *, greatest(e, c) AS t FROM version",
     "served": (
         "SELECT version.*, greatest(version.e, landing.landed) AS t "
-        "FROM version JOIN trueup.landings AS landing ON version.e = landing.e AND version.c = landing.c"
+        "FROM version JOIN trueup.{landings} AS landing ON version.e = landing.e AND version.c = landing.c"
     ),
 }
 

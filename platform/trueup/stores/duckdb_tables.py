@@ -96,14 +96,22 @@ def scratch(connection: duckdb.DuckDBPyConnection, *, what: str) -> Iterator[Non
     """
     connection.execute("CREATE SCHEMA trueup")
     try:
+        with scratch_errors(what=what):
+            yield
+    finally:
+        connection.execute("DROP SCHEMA trueup CASCADE")
+
+
+@contextmanager
+def scratch_errors(*, what: str) -> Iterator[None]:
+    """Whatever DuckDB finds wrong while a source is read, as a SourceError naming `what`."""
+    try:
         yield
     except duckdb.Error as error:
         raise SourceError(
             f"{what}: its source cannot be read: {first_line(error)}",
             hint="Mend the source's query or data, or the declared types.",
         ) from error
-    finally:
-        connection.execute("DROP SCHEMA trueup CASCADE")
 
 
 def arrow(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:

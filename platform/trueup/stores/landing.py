@@ -40,6 +40,32 @@ def landings(event: Micros, created: Micros, schedule: Schedule, runs: Sequence[
     return declared
 
 
+def before_last_finish(instants: Micros, runs: Sequence[Run], count: int) -> Micros:
+    """For each instant the moment before the last `count` runs that had finished by it did; itself with fewer runs."""
+    finishes = np.sort(np.array([micros(run.finished_at) for run in runs if run.finished_at is not None], np.int64))
+    done = np.searchsorted(finishes, instants, side="right")
+    enough = done >= count
+    before = instants.copy()
+    before[enough] = finishes[done[enough] - count] - 1
+    return before
+
+
+def out_of_order(runs: Sequence[Run]) -> bool:
+    """Whether a finished run may have written an older row over a newer one: it saw less than one that finished before
+    it, or only what had become known since."""
+    spans = sorted(
+        (micros(run.finished_at), micros(run.event_end), micros(run.known_at))
+        for run in runs
+        if run.finished_at is not None
+    )
+    reach = seen = -NEVER
+    for _, event_end, known_at in spans:
+        if event_end < reach or known_at < seen:
+            return True
+        reach, seen = event_end, known_at
+    return any(run.known_after is not None for run in runs)
+
+
 def _declared(known: Micros, schedule: Schedule) -> Micros:
     """`Schedule.landing`, for many."""
     cadence, delay = (duration // timedelta(microseconds=1) for duration in (schedule.cadence, schedule.delay))

@@ -6,6 +6,7 @@ unfinished, and counts for nothing. Instants are stored as whole microseconds si
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from trueup.contracts.contract import View, view_from_json, view_to_json
 from trueup.errors import StoreError
 from trueup.instants import EPOCH
 
@@ -26,6 +28,8 @@ _COLUMNS = (
     "run_id, project, view, started_at, finished_at, known_at, known_after, event_start, event_end, rows, "
     "definition_hash"
 )
+_DEFINITIONS = "CREATE TABLE IF NOT EXISTS definitions (hash TEXT PRIMARY KEY, definition TEXT NOT NULL) STRICT;"
+"""Came later than the format's first files, which `start` adds it to; nothing else reads or needs it."""
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS runs (
@@ -42,6 +46,7 @@ CREATE TABLE IF NOT EXISTS runs (
     definition_hash TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS runs_of_view ON runs (project, view);
+{_DEFINITIONS}
 PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
@@ -103,8 +108,13 @@ class Ledger:
         event_start: datetime,
         event_end: datetime,
         definition_hash: str,
+        definition: View | None = None,
     ) -> Run:
-        """Records that a run begins: before its first write, so that a crash cannot hide it."""
+        """Records that a run begins: before its first write, so that a crash cannot hide it.
+
+        definition: of `definition_hash`, kept so that what the run wrote can be recomputed when it is no longer the
+        view's.
+        """
         run = Run(
             run_id=0,
             project=project,
@@ -119,6 +129,12 @@ class Ledger:
             definition_hash=definition_hash,
         )
         with self._open(create=True) as connection:
+            if definition is not None:
+                connection.execute(_DEFINITIONS)
+                connection.execute(
+                    "INSERT OR IGNORE INTO definitions (hash, definition) VALUES (?, ?)",
+                    (definition_hash, json.dumps(view_to_json(definition), sort_keys=True)),
+                )
             cursor = connection.execute(
                 f"INSERT INTO runs ({_COLUMNS}) VALUES (NULL, ?, ?, ?, NULL, ?, ?, ?, ?, 0, ?)",
                 (
@@ -155,6 +171,16 @@ class Ledger:
         )
         return tuple(_run(row) for row in rows)
 
+    def definitions(self, project: str, view: str) -> dict[str, View]:
+        """Definition hash -> definition, of the view's runs that recorded theirs, oldest run first."""
+        rows = self._read(
+            "SELECT hash, definition FROM definitions JOIN (SELECT definition_hash, min(run_id) AS first FROM runs "
+            "WHERE project = ? AND view = ? GROUP BY definition_hash) ON hash = definition_hash ORDER BY first",
+            (project, view),
+            table="definitions",
+        )
+        return {name: view_from_json(json.loads(definition)) for name, definition in rows}
+
     def cursor(self, project: str, view: str, *, ttl: timedelta | None, definition_hash: str) -> datetime | None:
         """Up to where an incremental run need not look again; None: nowhere yet.
 
@@ -171,11 +197,11 @@ class Ledger:
         )
         return None if not rows or rows[0][0] is None else _instant(rows[0][0])
 
-    def _read(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def _read(self, sql: str, parameters: tuple[Any, ...], table: str = "runs") -> list[tuple[Any, ...]]:
         if not self.path.exists():
             return []
         with self._open(create=False) as connection:
-            if not _has_runs(connection):
+            if not _has(connection, table):
                 return []
             return connection.execute(sql, parameters).fetchall()
 
@@ -223,8 +249,8 @@ def _create(path: Path) -> None:
             path.hardlink_to(aside)
 
 
-def _has_runs(connection: sqlite3.Connection) -> bool:
-    found = connection.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'runs'")
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    found = connection.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,))
     return bool(found.fetchone()[0])
 
 

@@ -129,6 +129,7 @@ class LedgerEngine(LocalComputeEngine):
             event_start=event_start,
             event_end=event_end,
             definition_hash=view.definition_hash,
+            definition=view,
         )
         latest = read_latest(
             connection,

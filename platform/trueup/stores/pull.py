@@ -10,9 +10,9 @@ import duckdb
 import pyarrow as pa
 
 from trueup.contracts.contract import Source
-from trueup.stores.asof import refuse_ambiguous
 from trueup.stores.asof_sql import Rows, column
 from trueup.stores.duckdb_tables import arrow, describe, require_columns, scratch, source_relation
+from trueup.stores.history import refuse_ambiguous
 from trueup.stores.landing import micros
 
 _FAR = datetime.max.replace(tzinfo=UTC)

@@ -28,6 +28,21 @@ def feature_column(column: pa.ChunkedArray, dtype: str, *, what: str) -> pa.Arra
         ) from error
 
 
+def plain_column(column: pa.ChunkedArray, *, what: str) -> pa.Array:
+    """A source's column as it is, whatever was declared: decoded, NaN as null, timestamps in microseconds UTC.
+
+    Raises SourceError naming `what` for what cannot be held so.
+    """
+    try:
+        array = _one(column)
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        kind = array.type
+        return _cast(array, _MICROS if pa.types.is_timestamp(kind) or pa.types.is_date(kind) else kind, seconds=False)
+    except pa.ArrowException as error:
+        raise SourceError(f"{what}: {_text(error)}", hint="Cast it in the source's query.") from error
+
+
 def key_column(column: pa.ChunkedArray, dtype: str, *, field: str) -> pa.Array:
     """A request's key column as its declared join-key type. Raises InputError if a value does not fit."""
     try:

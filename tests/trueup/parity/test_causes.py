@@ -19,9 +19,10 @@ from tests.trueup.parity.world import World, causes_of
 from trueup import parity
 from trueup.frame import FeatureFrame, Status
 from trueup.instants import AsOfRule
-from trueup.parity.causes import BY_NAME, CAUSES, UNEXPLAINED, Reading, narrowed, through_float
+from trueup.parity.causes import BY_NAME, CAUSES, UNEXPLAINED
 from trueup.parity.compare import Cells
-from trueup.parity.explain import attempts
+from trueup.parity.distortions import narrowed, through_float
+from trueup.parity.reading import Reading, paths
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:feast", "ignore::UserWarning:feast")
 
@@ -161,9 +162,25 @@ def test_an_entity_that_expired_may_be_gone(world: World) -> None:
     assert (result.verdict, result.counts.forgotten) == ("pass", 2)
 
 
-def test_a_source_that_lost_its_rows_is_missing_offline(world: World) -> None:
+def test_a_source_that_lost_what_a_run_had_brought_leaves_a_tombstone_missing(world: World) -> None:
     world.serve(3)
     world.forget("plane")
+    assert causes_of(world.check_served()) == {
+        "plane__speed": {"tombstone_missing": 1},
+        "plane__seats": {"tombstone_missing": 1},
+        "flight__ground": {"tombstone_missing": 1},
+    }
+
+
+def test_a_row_that_no_run_can_have_brought_is_missing_offline(world: World) -> None:
+    """It was written online past the ledger, and the source never had it."""
+    world.know("plane", 2, tailnum="Y", speed=1.0, seats=2)
+    world.know("airport", 0, origin="Y", wind=10.25, gust=20.0)
+    world.materialize(2.5, ledger="another.sqlite")
+    world.materialize(2.6, view="airport")
+    world.serve(3, key="Y")
+    world.rows["plane"] = [row for row in world.rows["plane"] if row["tailnum"] != "Y"]
+    world.write()
     assert causes_of(world.check_served()) == {
         "plane__speed": {"missing_offline": 1},
         "plane__seats": {"missing_offline": 1},
@@ -310,10 +327,13 @@ def test_every_cause_has_its_section_of_the_documentation() -> None:
 
 
 def test_fewer_changes_are_tried_first_and_no_reading_twice() -> None:
-    sizes = [len(attempt.steps) + (attempt.distortion is not None) for attempt in attempts(Reading(AsOfRule()))]
-    assert sizes == sorted(sizes)
-    plain = [a.reading for a in attempts(Reading(AsOfRule("unbounded"))) if a.distortion is None]
-    assert len(plain) == len(set(plain))
+    for known_at in ("served", "label", "unbounded"):
+        ways = list(paths(Reading(AsOfRule(known_at))))
+        assert [len(path.steps) for some in ways for path in some] == sorted(
+            index for index, some in enumerate(ways) for _ in some
+        )
+        readings = [path.reading for some in ways for path in some]
+        assert len(readings) == len(set(readings)) > 10
 
 
 def test_distortions_do_to_a_column_what_the_faults_do() -> None:

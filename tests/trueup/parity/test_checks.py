@@ -96,21 +96,30 @@ def test_a_model_that_nobody_knows_could_not_run_and_the_others_still_do(world: 
     assert report.exit_code == 2
 
 
-def test_rows_served_under_another_contract_are_counted_and_are_no_pass(world: World) -> None:
+def test_rows_served_under_another_contract_are_compared_by_the_features_both_have(world: World) -> None:
     world.serve(3)
     plane, airport = world.contract.views
     other = replace(world.contract, views=(replace(plane, ttl=None), airport))
+    (result,) = world.served_report(cards={MODEL: Card(other, AsOfRule())}).results
+    assert (result.verdict, result.compared, result.uncompared) == ("pass", 5, {})
+
+
+def test_a_contract_that_has_nothing_in_common_with_the_logs_is_counted_and_is_no_pass(world: World) -> None:
+    world.serve(3)
+    plane, _ = world.contract.views
+    renamed = replace(plane, name="other", table="other")
+    other = replace(world.contract, features=(("other", "speed"),), views=(renamed,), on_demand=())
     (result,) = world.served_report(cards={MODEL: Card(other, AsOfRule())}).results
     assert (result.verdict, result.compared) == ("could not run", 0)
     assert result.uncompared == {"served under another contract than the model's": 1}
 
 
-def test_a_source_that_contradicts_itself_could_not_run_and_says_where(world: World) -> None:
+def test_a_source_that_contradicts_itself_is_still_compared(world: World) -> None:
+    """Training refuses it; parity says which cells rest on the contradiction."""
     world.serve(3)
     world.know("plane", 0, speed=1.0, seats=1)
     result = world.check_served()
-    assert result.verdict == "could not run"
-    assert "ambiguous" in str(result.problem)
+    assert (result.verdict, result.by_cause) == ("fail", {"ambiguous_source": 3})
 
 
 def test_answers_and_shadows_are_counted_apart_and_both_compared(world: World) -> None:

@@ -29,8 +29,9 @@ from tests.oracles.histories import (
 from trueup.contracts.contract import View
 from trueup.errors import SourceError
 from trueup.instants import AsOfRule
-from trueup.stores.asof import ViewRows, read_latest, read_view
+from trueup.stores.asof import read_latest, read_view
 from trueup.stores.duckdb_tables import connect
+from trueup.stores.history import ViewRows
 from trueup.stores.ledger import BEGINNING, Run
 
 SETTINGS = settings(

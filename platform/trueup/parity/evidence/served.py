@@ -18,9 +18,10 @@ from trueup.instants import EPOCH, AsOfRule
 from trueup.parity.causes import Reading
 from trueup.parity.checks.served import ServedModel
 from trueup.parity.compare import Tolerance
+from trueup.parity.evidence.definitions import common_columns, ledger_definitions, log_definition
 from trueup.parity.evidence.models import CardOf, Progress, TrainedModel, Unreadable, nothing
 from trueup.parity.evidence.recompute import INSTANT, Source, distinct, under_way
-from trueup.parity.explain import Case, Rows
+from trueup.parity.explain import Case, Rows, only
 from trueup.parity.tally import Labels
 from trueup.stores.ledger import Ledger
 
@@ -36,12 +37,14 @@ def served_models(
     models: Sequence[str] | None = None,
     rule: AsOfRule | None = None,
     tolerances: Mapping[str, Tolerance] | None = None,
+    applied: Mapping[str, datetime] | None = None,
     progress: Progress = nothing,
 ) -> Iterator[ServedModel | Unreadable]:
     """Each model version in the served logs under `log_dir`, by log directory and name.
 
     rule: recompute under this one, not under each model's own. The pinned instant of a model's rule is left
-    out: it froze the model's training set, and says nothing of rows that were served later.
+    out: it froze the model's training set, and says nothing of rows that were served later. applied: view or on-demand
+    view -> since when the registry has had its present definition.
     """
     directories = find_logs(log_dir) if log_dir.is_dir() else ()
     if not directories:
@@ -59,7 +62,7 @@ def served_models(
             progress(f"check {model}@{version}")
             try:
                 card = card_of(model, version)
-                yield _served_model(log, source, card, model, version, rows, ledger, rule, tolerances)
+                yield _served_model(log, source, card, model, version, rows, ledger, rule, tolerances, applied)
             except TrueupError as error:
                 yield Unreadable(model, version, len(rows), str(error))
 
@@ -74,14 +77,19 @@ def _served_model(
     ledger: Ledger | None,
     rule: AsOfRule | None,
     tolerances: Mapping[str, Tolerance] | None,
+    applied: Mapping[str, datetime] | None,
 ) -> ServedModel:
     contract = card.contract
     at = _instants(log.table)
     uncompared: dict[str, int] = {}
     kept = rows
+    served = log.frame
     if contract.hash != log.contract.hash:
-        uncompared["served under another contract than the model's"] = len(rows)
-        kept = rows[:0]
+        contract = only(contract, common_columns(contract, log.contract))
+        served = served.select(contract.columns)
+        if not contract.columns:
+            uncompared["served under another contract than the model's"] = len(rows)
+            kept = rows[:0]
     if len(timeless := np.flatnonzero(np.asarray(log.table.column(LOG_TIMESTAMP).is_null())[kept])):
         uncompared["no instant"] = len(timeless)
         kept = np.delete(kept, timeless)
@@ -91,13 +99,21 @@ def _served_model(
         contract=contract,
         reading=Reading(AsOfRule((rule or card.rule).known_at)),
         inputs=log.inputs,
-        served=log.frame,
+        served=served,
         under_way=under_way(contract, at, ledger),
         recompute=source,
         tolerances=own,
+        requests=_request_numbers(log.table),
+        definitions=(*log_definition(contract, log.contract, at, applied), *ledger_definitions(contract, ledger)),
     )
     labels = Labels(at, *(log.table.column(name).combine_chunks() for name in (REQUEST_ID, ROW, ROLE)))
     return ServedModel(model, version, whole.subset(kept), labels.subset(kept), uncompared)
+
+
+def _request_numbers(table: pa.Table) -> Rows:
+    """The number of each row's request."""
+    _, number = distinct(table.select([REQUEST_ID]))
+    return number
 
 
 def _questions(log: ServedLog) -> pa.Table:

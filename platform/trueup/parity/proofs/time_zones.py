@@ -1,0 +1,59 @@
+"""`timezone_shift` of event times: the source's clock read as if it were another zone's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from trueup.contracts.contract import View
+from trueup.parity.case import Rows
+from trueup.parity.compare import NO_TIME, Mask
+from trueup.parity.distortions import MOST_SHIFT, QUARTER_HOUR
+from trueup.parity.proofs.located import Located
+from trueup.parity.proofs.search import Search, times_of
+from trueup.parity.proofs.whole_rows import columns_of, foreign_rows
+
+SAMPLE = 200
+"""Rows that are looked at for how far times are shifted."""
+MOST_SHIFTS = 3
+"""How many different shifts of a view are named, those first that most of the sample shows."""
+
+
+def by_shift(search: Search, located: dict[str, Located]) -> None:
+    """The read of the instant `h` earlier, with the event time `h` later, gives the whole row that was served.
+
+    Only shifts that the data shows are tried, on a sample first: whole numbers of quarter hours between a served
+    event time and one the source has of the entity.
+    """
+    for view, open_columns in search.by_view():
+        rows = foreign_rows(search, located, view, open_columns)
+        rows = rows[times_of(search.served(open_columns[0], rows)) != NO_TIME]
+        if not len(rows):
+            continue
+        sample = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(np.int64)]
+        hits = {shift: int(_shifted(search, view, shift, sample).sum()) for shift in _shifts(search, view, sample)}
+        for shift, count in sorted(hits.items(), key=lambda item: (-item[1], abs(item[0]), item[0]))[:MOST_SHIFTS]:
+            if not count:
+                break
+            found = rows[_shifted(search, view, shift, rows)]
+            for column in open_columns:
+                search.settle(column, found[search.open[column][found]], "timezone_shift")
+
+
+def _shifted(search: Search, view: View, shift: int, rows: Rows) -> Mask:
+    """Rows that are wholly those of the shifted source."""
+    reading = replace(search.case.reading, deviation="shifted", size=shift)
+    every = np.ones(len(rows), np.bool_)
+    chosen = dict.fromkeys(columns_of(search, view), rows)
+    for column, _, candidates in search.read(reading, chosen):
+        every &= search.reproduces(column, rows, candidates)
+    return every
+
+
+def _shifts(search: Search, view: View, rows: Rows) -> list[int]:
+    times = times_of(search.served(columns_of(search, view)[0], rows))
+    positions, known = search.case.recompute.event_times(view, rows)
+    apart = times[positions] - known
+    shifts: Rows = np.unique(apart[(apart != 0) & (np.abs(apart) <= MOST_SHIFT) & (apart % QUARTER_HOUR == 0)])
+    return [int(shift) for shift in shifts]
