@@ -63,8 +63,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sample:
-    """A mismatching cell with both clocks of both sides. at: the instant it was served. ttl: of the feature's view, None
-    where it has none or the feature is computed on demand."""
+    """A mismatching cell with both clocks of both sides. at: the instant it was served. ttl: of the feature's view;
+    None where it has none or the feature is computed on demand."""
 
     feature: str
     causes: tuple[str, ...]

@@ -101,13 +101,15 @@ def timeline(findings: Findings, labels: Labels) -> tuple[Bucket, ...]:
     def sums(weights: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
         return np.bincount(number, weights=weights, minlength=buckets).astype(np.int64)
 
-    totals = [sums(weights) for weights in (None, compared, mismatched)]
+    totals = sums(None), sums(compared), sums(mismatched)
     causes = {name: sums(of_row) for name, of_row in _per_row_causes(findings, len(labels.at)).items()}
     causes[UNEXPLAINED] = sums(unexplained)
     return tuple(
         Bucket(
             EPOCH + (origin + index * step) * _MICROSECOND,
-            *(int(column[index]) for column in totals),
+            rows=int(totals[0][index]),
+            compared=int(totals[1][index]),
+            mismatched=int(totals[2][index]),
             by_cause={name: int(column[index]) for name, column in causes.items() if column[index]},
         )
         for index in range(buckets)
