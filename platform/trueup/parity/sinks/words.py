@@ -177,8 +177,10 @@ def figures(report: Report) -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """A result as a line of a table. against: what it was held against. examined: with its unit. found: how many of
-    the examined are not as they should be. unexplained: None where nothing is to be explained."""
+    """A result as a line of a table. against: the rule it was recomputed under. examined: how many of `unit`.
+
+    found: how many of them are not as they should be. unexplained: None where nothing is to be explained.
+    """
 
     check: str
     subject: str
@@ -196,15 +198,26 @@ class Line:
 
 
 def line(result: AnyResult) -> Line:
-    start = result.check, result.label
+    examined, unit, found, unexplained = _sizes(result)
+    return Line(
+        check=result.check,
+        subject=result.label,
+        against=result.known_at or "-" if isinstance(result, Result) else "-",
+        verdict=result.verdict,
+        rows=result.rows,
+        examined=examined,
+        unit=unit,
+        found=found,
+        unexplained=unexplained,
+    )
+
+
+def _sizes(result: AnyResult) -> tuple[int, str, int, int | None]:
     if isinstance(result, DriftResult):
-        sizes = len(result.features), "feature", len(result.drifted), None
-        return Line(*start, "reference", result.verdict, result.rows, *sizes)
+        return len(result.features), "feature", len(result.drifted), None
     if isinstance(result, ExpectationResult):
-        sizes = len(result.expectations), "expectation", len(result.failed), None
-        return Line(*start, "suite", result.verdict, result.rows, *sizes)
-    cells = result.compared, "value", result.mismatched, result.unexplained
-    return Line(*start, result.known_at or "-", result.verdict, result.rows, *cells)
+        return len(result.expectations), "expectation", len(result.failed), None
+    return result.compared, "value", result.mismatched, result.unexplained
 
 
 def told(result: AnyResult) -> str:
