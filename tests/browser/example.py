@@ -78,11 +78,11 @@ def _timeline(result: Mapping[str, FeatureResult], days: int, rng: random.Random
     buckets = []
     for index in range(days * 4):
         rows = int(260 * (1 + math.sin(index * math.pi / 2)) + 40)
-        wave = {cause: int(count / days / 4 * rng.uniform(0.3, 1.7)) for cause, count in totals.items()}
-        if index in (9, 10, 11):
-            wave = {cause: count * 3 for cause, count in wave.items()}
-        found = {cause: count for cause, count in wave.items() if count}
         compared = rows * len(result)
+        burst = 3 if index in (9, 10, 11) else 1
+        share = rows / 300 / days / 4
+        wave = {cause: int(burst * count * share * rng.uniform(0.6, 1.4)) for cause, count in totals.items()}
+        found = {cause: count for cause, count in wave.items() if count}
         buckets.append(Bucket(START + index * 6 * _HOUR, rows, compared, min(sum(found.values()), compared), found))
     return tuple(buckets)
 

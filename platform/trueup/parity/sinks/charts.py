@@ -305,12 +305,13 @@ def _quantile(side: Profile, name: str) -> str:
 
 
 def _facts(drift: Drift) -> tuple[tuple[str, str, str], ...]:
-    """Shares of rows that are no ordinary value, on both sides; only those that are there."""
+    """Shares of rows that are no ordinary value, on both sides; only those that are there and are no bin already."""
     before, now = drift.reference, drift.current
+    drawn = {each.label.lower() for each in drift.bins}
     shares = [
         (name, percent(getattr(before, name), before.rows), percent(getattr(now, name), now.rows))
         for name in ("null", "missing", "expired", "nan", "infinite", "outliers")
-        if getattr(before, name) or getattr(now, name)
+        if name not in drawn and (getattr(before, name) or getattr(now, name))
     ]
     if before.distinct is not None or now.distinct is not None:
         shares.append(("distinct", _distinct(before), _distinct(now)))

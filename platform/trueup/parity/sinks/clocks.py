@@ -30,7 +30,7 @@ _LANE_ROWS = (14.0, 25.0)
 _AXIS = 117.0
 _AXIS_LABELS = 129.0
 _MARGIN = 0.04
-_FAR = 3.0
+_FAR = 1.5
 """A TTL boundary this many times farther back than everything else is off the scale: an arrow points to it."""
 _MICROSECOND = timedelta(microseconds=1)
 _SECOND = 1_000_000

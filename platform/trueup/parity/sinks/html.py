@@ -30,15 +30,16 @@ from trueup.parity.sinks.words import (
     figure,
     figures,
     found_causes,
-    headline,
     left_out,
     line,
     number,
     percent,
     remedy,
+    sentences,
     settled,
     terms,
     told,
+    visible,
     when,
 )
 
@@ -54,6 +55,7 @@ def render_html(report: Report) -> str:
         loader=PackageLoader("trueup.parity.sinks", "page"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -64,13 +66,15 @@ def render_html(report: Report) -> str:
     subjects = [_Subject.of(result, index, colours) for index, result in enumerate(report.results)]
     return environment.get_template("report.html.j2").render(
         report=report,
-        headline=headline(report),
+        said=sentences(report),
         figures=figures(report),
         subjects=subjects,
         cells=[subject for subject in subjects if isinstance(subject.result, Result)],
         drifts=[_Drift.of(subject) for subject in subjects if isinstance(subject.result, DriftResult)],
         expected=[subject for subject in subjects if isinstance(subject.result, ExpectationResult)],
         passed=_passed(report),
+        noted=[subject for subject in subjects if isinstance(subject.result, Result) and subject.result.notes],
+        contracts=_contracts(report),
         roles=[result for result in report.cells if result.roles],
         opened=_opened(subjects),
         causes=[_Cause.of(name, index, where) for index, (name, where) in enumerate(causes.items())],
@@ -81,6 +85,11 @@ def render_html(report: Report) -> str:
         script=Markup(script),  # noqa: S704 (our own file)
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _finalize(value: object) -> object:
+    """Every value the template shows: characters that reorder a line would reach past their own element."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,16 @@ def _samples(result: Result) -> tuple[tuple[str, tuple[_Shown, ...]], ...]:
         drawn = geometry.clocks(sample, SIDES[result.check], "read" if result.check == "online" else "served")
         groups.setdefault(" + ".join(sample.causes) or UNEXPLAINED, []).append(_Shown(sample, drawn))
     return tuple((name, tuple(samples)) for name, samples in groups.items())
+
+
+def _contracts(report: Report) -> dict[str, list[str]]:
+    """Contract -> the subjects under it."""
+    found: dict[str, list[str]] = {}
+    for result in report.results:
+        if result.contract is not None:
+            of = found.setdefault(f"{result.service}@{result.contract[:12]}", [])
+            of += [result.label] * (result.label not in of)
+    return found
 
 
 def _opened(subjects: list[_Subject]) -> set[str]:

@@ -72,7 +72,8 @@ def _suite(root: Element, report: Report, result: AnyResult, index: int) -> None
     )
     properties = SubElement(suite, "properties")
     for key, value in _properties(result):
-        SubElement(properties, "property", {"name": visible(key), "value": visible(value)})
+        # A name must not be empty, and a note may have any.
+        SubElement(properties, "property", {"name": visible(key) or "note", "value": visible(value)})
     for case in cases:
         place = {"name": visible(case.name), "classname": visible(f"parity.{result.check}.{result.label}"), "time": "0"}
         element = SubElement(suite, "testcase", place)
@@ -129,7 +130,7 @@ def _drift(result: DriftResult) -> Iterator[_Case]:
         if not drift.drifted:
             yield _Case(name)
             continue
-        far = [f"{each} {figure(drift.distances[each])} > {figure(drift.thresholds[each])}" for each in exceeded(drift)]
+        far = exceeded(drift)
         message = f"drifted, q {figure(drift.q_value)}" + (f": {', '.join(far)}" if far else "")
         yield _Case(name, "failure", "drift", message, "\n".join(drift.reasons))
 

@@ -14,7 +14,7 @@ from trueup.parity.sinks.words import (
     asserted,
     causes_of,
     counted,
-    exceeded,
+    farthest,
     figure,
     figures,
     headline,
@@ -108,12 +108,10 @@ def _drift(report: Report) -> str:
     rows = []
     for result, name in found[:MOST_ROWS]:
         drift = result.features[name]
-        far = [
-            f"{_code(each)} {figure(drift.distances[each])} (threshold {figure(drift.thresholds[each])})"
-            for each in exceeded(drift)
-        ]
-        rows.append([_code(result.label), _code(name), figure(drift.q_value), ", ".join(far)])
-    return _listed("Drifted features", ["subject", "feature", "q", "above threshold"], "llrl", rows, len(found))
+        rows.append([_code(result.label), _code(name), figure(drift.q_value), _prose(farthest(drift))])
+    return _listed(
+        "Drifted features", ["subject", "feature", "q", "farthest above its threshold"], "llrl", rows, len(found)
+    )
 
 
 def _expectations(report: Report) -> str:

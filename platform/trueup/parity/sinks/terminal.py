@@ -5,7 +5,7 @@ Names come from data: characters that would move the cursor or reorder the line 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -15,7 +15,7 @@ from trueup.parity.causes import UNEXPLAINED
 from trueup.parity.report import Report
 from trueup.parity.results import AnyResult, DriftResult, ExpectationResult, Result, Verdict
 from trueup.parity.sinks.words import (
-    exceeded,
+    farthest,
     figure,
     figures,
     found_causes,
@@ -61,15 +61,15 @@ def _text(text: str, style: str = "") -> Text:
     return Text(visible(text), style=style)
 
 
-def _table(title: str | None = None, *columns: str, numbers: Sequence[str] = ()) -> Table:
+def _table(title: str | None, texts: Mapping[str, int], numbers: Sequence[str]) -> Table:
+    """texts: columns of text, with their shares of the width that the columns of numbers leave."""
     table = Table(
         box=None, pad_edge=False, header_style="bold", width=WIDTH, title=title and _text(title), title_justify="left"
     )
-    for index, column in enumerate(columns):
-        if column in numbers:
-            table.add_column(column, justify="right", no_wrap=True)
-        else:
-            table.add_column(column, overflow="fold", ratio=2 if index == 0 else 1)
+    for column, share in texts.items():
+        table.add_column(column, overflow="fold", ratio=share)
+    for column in numbers:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
@@ -97,11 +97,11 @@ def _subjects(report: Report) -> Table:
 
 
 def _causes(results: list[Result]) -> Table:
-    table = _table(None, "subject", "cause", "values", "most in", numbers=("values",))
+    table = _table(None, {"subject": 3, "cause": 3, "most in": 4}, ["values"])
     for result in results:
         for index, (cause, count) in enumerate(found_causes(result).items()):
             subject = _text(result.label) if not index else ""
-            table.add_row(subject, _text(cause), number(count), _text(_most(result, cause)))
+            table.add_row(subject, _text(cause), _text(_most(result, cause)), number(count))
     return table
 
 
@@ -116,26 +116,26 @@ def _next(results: list[Result]) -> Table:
 
 
 def _drift(result: DriftResult) -> Table:
-    table = _table(f"{result.label}: {told(result)}", "feature", "above threshold", "q", "null then", "now")
+    table = _table(f"{result.label}: {told(result)}", {"feature": 4, "above threshold": 4}, ["q", "null then", "now"])
     for name in result.drifted[:MOST_ROWS]:
         drift = result.features[name]
-        far = [f"{each} {figure(drift.distances[each])} > {figure(drift.thresholds[each])}" for each in exceeded(drift)]
         nulls = [
             percent(side.null + side.missing + side.expired, side.rows) for side in (drift.reference, drift.current)
         ]
-        table.add_row(_text(name), _text(", ".join(far) or "-"), figure(drift.q_value), *nulls)
+        table.add_row(_text(name), _text(farthest(drift)), figure(drift.q_value), *nulls)
     return _cut(table, len(result.drifted))
 
 
 def _expectations(result: ExpectationResult) -> Table:
     table = _table(
-        f"{result.label}: {told(result)}", "failed expectation", "rows against it", "share", numbers=("share",)
+        f"{result.label}: {told(result)}", {"failed expectation": 5, "observed": 2}, ["rows against it", "share"]
     )
     for each in result.failed[:MOST_ROWS]:
         of = f"{each.feature}: " if each.feature is not None else ""
         table.add_row(
             _text(f"{of}{each.kind} {each.arguments}"),
-            number(each.unexpected) + (f", saw {visible(each.observed)}" if each.observed is not None else ""),
+            _text(each.observed or "-"),
+            number(each.unexpected),
             percent(each.unexpected, each.examined),
         )
     return _cut(table, len(result.failed))

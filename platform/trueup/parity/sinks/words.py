@@ -85,16 +85,16 @@ def when(instant: datetime) -> str:
 
 
 def span(duration: timedelta) -> str:
-    """A length of time in its two largest units: `2 h 5 min`; days alone from a hundred on."""
+    """A length of time in its two largest units that are not zero: `2 h 5 min`; days alone from a hundred on."""
     rest = abs(duration // _MICROSECOND)
     parts: list[str] = []
     for size, unit in _UNITS:
         count, rest = divmod(rest, size)
-        if count or parts:
-            parts.append(f"{count:,} {unit}" if count else "")
+        if count:
+            parts.append(f"{count:,} {unit}")
         if len(parts) == 2 or (unit == "d" and count >= 100):
             break
-    return " ".join(part for part in parts if part) or "0 s"
+    return " ".join(parts) or "0 s"
 
 
 def offset(duration: timedelta) -> str:
@@ -105,14 +105,19 @@ def offset(duration: timedelta) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with characters that move a cursor, reorder a line or cannot be printed written out as `\\x1b`."""
-    return "".join(
-        _escape(char) if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") else char for char in text
-    )
+    """The text with what moves a cursor, reorders a line or cannot be printed written out, such as `\\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(_escape(char) if _is_hidden(char) else char for char in text)
+
+
+def _is_hidden(char: str) -> bool:
+    """Joiners (U+200C, U+200D) are letters' business; every other format character can lead a reader astray."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in "\u200c\u200d"
 
 
 def _escape(char: str) -> str:
-    return char.encode("unicode_escape").decode() if char.isascii() or ord(char) > 0xFF else f"\\x{ord(char):02x}"
+    return char.encode("unicode_escape").decode()
 
 
 # ------------------------------------------------------------------ a report in a sentence
@@ -120,16 +125,20 @@ def _escape(char: str) -> str:
 
 def headline(report: Report) -> str:
     """The verdict, as one would say it."""
+    return " ".join(sentences(report))
+
+
+def sentences(report: Report) -> list[str]:
+    """The headline, sentence by sentence: a check each, and what could not be checked."""
     if all(result.verdict == "could not run" for result in report.results):
-        return "Nothing was compared."
+        return ["Nothing was compared."]
     said = [sentence for sentence in (_failed(report, check) for check in _FAILED) if sentence]
     if not said:
         allowed = any(result.mismatched for result in report.cells if result.verdict == "pass")
         said.append("All that differs is allowed." if allowed else "What was compared is as it should be.")
     broken = [result for result in report.results if result.verdict == "could not run"]
-    if broken:
-        said.append(f"{_all(broken)} could not be checked.")
-    return " ".join(said)
+    named = list(dict.fromkeys(f"{result.label} ({result.check})" for result in broken))
+    return [*said, f"{_few(named)} could not be checked."] if named else said
 
 
 _FAILED: Mapping[str, tuple[str, str]] = {
@@ -323,10 +332,20 @@ def causes_of(report: Report) -> dict[str, dict[str, int]]:
 
 
 def exceeded(drift: Drift) -> list[str]:
-    """The statistics of a feature that lie above their thresholds."""
-    return [
-        name for name, value in drift.distances.items() if name in drift.thresholds and value > drift.thresholds[name]
+    """The statistics of a feature that lie above their thresholds, `psi 0.26 > 0.03`, farthest above first."""
+    found = [
+        (value / limit if limit > 0 else math.inf, f"{name} {figure(value)} > {figure(limit)}")
+        for name, value in drift.distances.items()
+        if (limit := drift.thresholds.get(name)) is not None and value > limit
     ]
+    return [text for _, text in sorted(found, key=lambda each: -each[0])]
+
+
+def farthest(drift: Drift) -> str:
+    """The statistic farthest above its threshold, and how many more there are."""
+    found = exceeded(drift)
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return found[0] + more if found else "-"
 
 
 def asserted(expectation: Expectation) -> str:
