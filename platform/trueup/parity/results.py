@@ -401,8 +401,9 @@ def joint_summary(results: tuple[Result, ...]) -> dict[str, Any]:
 
 
 def ordered_causes(counts: Mapping[str, int]) -> dict[str, int]:
-    """Causes that were found, in the causes' order."""
-    return {cause.name: counts[cause.name] for cause in CAUSES if counts.get(cause.name)}
+    """Causes that were found, in the causes' order; names that are none of ours (a later version's) come last."""
+    known = {cause.name: counts[cause.name] for cause in CAUSES if counts.get(cause.name)}
+    return known | {name: count for name, count in counts.items() if count and name not in known}
 
 
 def _sum_causes(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
