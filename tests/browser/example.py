@@ -3,7 +3,7 @@
     python -m tests.browser.example build/example-report
 
 Two served models with five causes, three views of the online store, replay, an on-demand view, 30 distributions and a
-suite of expectations. `large` is one of 50 features, four results and six causes; `hostile` has names meant to break it.
+suite of expectations.
 """
 
 from __future__ import annotations
@@ -36,13 +36,6 @@ from trueup.parity.results import (
 )
 
 START = datetime(2013, 11, 1, tzinfo=UTC)
-HOSTILE = (
-    "</script><script>alert('x')</script><img src=x onerror=alert(1)>",
-    "a_feature_with_a_name_that_never_ends__" * 6,
-    "مطار_نيويورك__تأخير",
-    "\u202eevil\u2066 | `code` **bold** \x1b[31m\x00",
-    "{{ 7 * 7 }} & \"quotes\" 'single' <b>",
-)
 _HOUR = timedelta(hours=1)
 _VIEWS = {
     "origin_departures": ("mean_delay", "late_share", "cancelled", "departures", "p90_delay", "restated"),
@@ -56,7 +49,7 @@ _VIEWS = {
 _FEATURES = tuple(f"{view}__{name}" for view, names in _VIEWS.items() for name in names)
 
 
-def _feature(compared: int, by_cause: Mapping[str, int], *, unexplained: int = 0, stale: int = 0) -> FeatureResult:
+def feature(compared: int, by_cause: Mapping[str, int], *, unexplained: int = 0, stale: int = 0) -> FeatureResult:
     """Each explained mismatch has one cause, but for the last pair of causes, which share their cells."""
     mismatched = (max(by_cause.values(), default=0) if len(by_cause) == 2 else sum(by_cause.values())) + unexplained
     counts = Counts(
@@ -70,7 +63,7 @@ def _feature(compared: int, by_cause: Mapping[str, int], *, unexplained: int = 0
     return FeatureResult("Float64", counts, unexplained, 0, by_cause)
 
 
-def _timeline(result: Mapping[str, FeatureResult], days: int, rng: random.Random) -> tuple[Bucket, ...]:
+def timeline(result: Mapping[str, FeatureResult], days: int, rng: random.Random) -> tuple[Bucket, ...]:
     totals: dict[str, int] = {}
     for feature in result.values():
         for cause, count in {**feature.by_cause, "unexplained": feature.unexplained}.items():
@@ -87,7 +80,7 @@ def _timeline(result: Mapping[str, FeatureResult], days: int, rng: random.Random
     return tuple(buckets)
 
 
-def _sample(
+def sample(
     feature: str,
     causes: tuple[str, ...],
     number: int,
@@ -123,7 +116,7 @@ def _sample(
 
 def _samples() -> tuple[Sample, ...]:
     late = [
-        _sample(
+        sample(
             "origin_departures__mean_delay",
             ("late_arrival",),
             n,
@@ -134,15 +127,15 @@ def _samples() -> tuple[Sample, ...]:
     ]
     return (
         *late,
-        _sample("origin_departures__restated", ("late_arrival", "lag"), 4, ("3", -3, -2.5), ("11", -1, 5.5)),
-        _sample(
+        sample("origin_departures__restated", ("late_arrival", "lag"), 4, ("3", -3, -2.5), ("11", -1, 5.5)),
+        sample(
             "weather__wind_speed", ("lag",), 5, ("12.658580000000001", -3, -2.25), ("14.960140000000001", -1, -0.25)
         ),
-        _sample("weather__wind_gust", ("lag",), 6, ("null", -2, -1.5), ("23.0", -1, -0.1)),
-        _sample(
+        sample("weather__wind_gust", ("lag",), 6, ("null", -2, -1.5), ("23.0", -1, -0.1)),
+        sample(
             "route_history__mean_delay_30d", ("ttl_not_enforced",), 7, ("4.75", -31, -30.5), ("expired", -31, -30.5)
         ),
-        _sample(
+        sample(
             "route_history__cancel_rate",
             ("ttl_not_enforced",),
             8,
@@ -150,7 +143,7 @@ def _samples() -> tuple[Sample, ...]:
             ("expired", -24.5, -24),
             keys={"origin": "LGA", "dest": "ORD"},
         ),
-        _sample(
+        sample(
             "plane__seats",
             ("missing_online",),
             9,
@@ -159,12 +152,10 @@ def _samples() -> tuple[Sample, ...]:
             ttl=None,
             keys={"tailnum": "N14228"},
         ),
-        _sample(
-            "weather__pressure", ("dtype_narrowing",), 10, ("1011.9000244140625", -1, -0.75), ("1011.9", -1, -0.75)
-        ),
-        _sample("crosswind__knots", ("lag",), 11, ("8.1", None, None), ("9.4", None, None), ttl=None),
-        _sample("carrier_origin__mean_delay", (), 12, ("99.0", -1, None), ("6.125", -1, -0.5), ttl=timedelta(days=90)),
-        _sample(
+        sample("weather__pressure", ("dtype_narrowing",), 10, ("1011.9000244140625", -1, -0.75), ("1011.9", -1, -0.75)),
+        sample("crosswind__knots", ("lag",), 11, ("8.1", None, None), ("9.4", None, None), ttl=None),
+        sample("carrier_origin__mean_delay", (), 12, ("99.0", -1, None), ("6.125", -1, -0.5), ttl=timedelta(days=90)),
+        sample(
             "carrier_origin__late_share", (), 13, ("0.5", 0.25, None), ("0.25", -0.001, -0.0005), ttl=timedelta(hours=2)
         ),
     )
@@ -185,7 +176,7 @@ def _served(rng: random.Random) -> tuple[Result, Result]:
         "plane__seats": {"missing_online": 214},
     }
     features = {
-        name: _feature(
+        name: feature(
             rows,
             causes.get(name, {}),
             unexplained={"carrier_origin__mean_delay": 37}.get(name, 0),
@@ -194,39 +185,61 @@ def _served(rng: random.Random) -> tuple[Result, Result]:
         for name in _FEATURES
     }
     leaky = Result(
-        "served", "flights_leaky", "3", "unbounded", "flights_v1", "9f" * 32, rows, features,
+        "served",
+        "flights_leaky",
+        "3",
+        "unbounded",
+        "flights_v1",
+        "9f" * 32,
+        rows,
+        features,
         uncompared={"no instant": 12, "of another contract": 340},
         roles={"answer": RoleResult(20_618, 500_000, 41_000, 20), "shadow": RoleResult(20_618, 500_000, 40_100, 17)},
-        timeline=_timeline(features, 7, rng),
+        timeline=timeline(features, 7, rng),
         samples=_samples(),
         notes={"own rule": "recomputed under the rule it was trained by; under `served` 4,212 values would differ"},
-    )  # fmt: skip
+    )
     calm = {
-        name: _feature(
+        name: feature(
             rows, {"lag": count} if (count := {"weather__temp": 31, "weather__humid": 18}.get(name, 0)) else {}
         )
         for name in _FEATURES
     }
     fixed = Result(
-        "served", "flights_pit", "5", "served", "flights_v1", "9f" * 32, rows, calm,
-        timeline=_timeline(calm, 7, rng),
-        samples=tuple(_sample("weather__temp", ("lag",), n, (f"{52 + n}.0", -2, -1.5), (f"{53 + n}.1", -1, -0.2)) for n in range(2)),
+        "served",
+        "flights_pit",
+        "5",
+        "served",
+        "flights_v1",
+        "9f" * 32,
+        rows,
+        calm,
+        timeline=timeline(calm, 7, rng),
+        samples=tuple(
+            sample("weather__temp", ("lag",), n, (f"{52 + n}.0", -2, -1.5), (f"{53 + n}.1", -1, -0.2)) for n in range(2)
+        ),
         policy=Policy(("unexplained", "late_arrival"), {"weather__temp": 0.001}),
-    )  # fmt: skip
+    )
     return leaky, fixed
 
 
 def _online() -> tuple[Result, ...]:
     def view(name: str, by_cause: Mapping[str, int], samples: tuple[Sample, ...] = ()) -> Result:
-        features = {
-            f"{name}__{each}": _feature(3_322, by_cause if not i else {}) for i, each in enumerate(_VIEWS[name])
-        }
+        features = {f"{name}__{each}": feature(3_322, by_cause if not i else {}) for i, each in enumerate(_VIEWS[name])}
         return Result("online", name, None, "served", "flights_v1", "9f" * 32, 3_322, features, samples=samples)
 
-    gone = _sample(
-        "plane_last_flight__arrival_delay", ("missing_offline",), 2, ("17.0", -400, None), ("missing", None, None),
-        request=None, role=None, row=None, keys={"tailnum": "N0EGMQ"}, ttl=timedelta(days=7),
-    )  # fmt: skip
+    gone = sample(
+        "plane_last_flight__arrival_delay",
+        ("missing_offline",),
+        2,
+        ("17.0", -400, None),
+        ("missing", None, None),
+        request=None,
+        role=None,
+        row=None,
+        keys={"tailnum": "N0EGMQ"},
+        ttl=timedelta(days=7),
+    )
     return view("weather", {}), view("carrier_origin", {}), view("plane_last_flight", {"missing_offline": 61}, (gone,))
 
 
@@ -243,7 +256,7 @@ def _numbers(rng: random.Random, shift: float, scale: float = 1.0) -> tuple[Bin,
     return (*bins, Bin("= 0", 9_000, 2_900, 0.0, 0.0), Bin("null", 2_400, int(800 * (1 + 4 * abs(shift)))))
 
 
-def _drift(name: str, rng: random.Random, *, drifted: bool) -> Drift:
+def drift(name: str, rng: random.Random, *, drifted: bool) -> Drift:
     if name == "plane__manufacturer":
         names = ("BOEING", "EMBRAER", "AIRBUS INDUSTRIE", "AIRBUS", "BOMBARDIER INC", "MCDONNELL DOUGLAS", "CESSNA")
         bins = [Bin(each, 30_000 // (i + 1), 10_400 // (i + 1)) for i, each in enumerate(names)]
@@ -253,11 +266,19 @@ def _drift(name: str, rng: random.Random, *, drifted: bool) -> Drift:
             for side in ("reference", "current")
         ]
         return Drift(
-            "String", sides[0], sides[1], True, 0.0002, 0.003, {"null_rate": 0.0001, "js": 0.118, "categories": 0.046},
+            "String",
+            sides[0],
+            sides[1],
+            True,
+            0.0002,
+            0.003,
+            {"null_rate": 0.0001, "js": 0.118, "categories": 0.046},
             {"null_rate": 0.002, "js": 0.021, "categories": 0.001},
             ("5.4 % of the rows have a category that the reference never had: Airbus S.A.S.",),
-            (("Airbus S.A.S.", 2_210),), (("DOUGLAS", 410),), tuple(bins),
-        )  # fmt: skip
+            (("Airbus S.A.S.", 2_210),),
+            (("DOUGLAS", 410),),
+            tuple(bins),
+        )
     shift = rng.uniform(1.5, 3.5) if drifted else rng.uniform(-0.05, 0.05)
     bins = list(_numbers(rng, shift))
     quantiles = [
@@ -303,10 +324,19 @@ def _drift(name: str, rng: random.Random, *, drifted: bool) -> Drift:
 def _distribution(rng: random.Random) -> DriftResult:
     moved = {"weather__wind_gust", "weather__visibility", "origin_departures__mean_delay", "plane__manufacturer"}
     return DriftResult(
-        "distribution", "flights_pit", "5", "training set of flights_pit@5", "served 2013-11-01 to 2013-11-08", 98_400, 32_800,
-        "flights_v1", "9f" * 32, {"false_alarm_rate": 0.01, "min_effect": 0.02},
-        {name: _drift(name, rng, drifted=name in moved) for name in _FEATURES}, {"too few rows": 1},
-    )  # fmt: skip
+        "distribution",
+        "flights_pit",
+        "5",
+        "training set of flights_pit@5",
+        "served 2013-11-01 to 2013-11-08",
+        98_400,
+        32_800,
+        "flights_v1",
+        "9f" * 32,
+        {"false_alarm_rate": 0.01, "min_effect": 0.02},
+        {name: drift(name, rng, drifted=name in moved) for name in _FEATURES},
+        {"too few rows": 1},
+    )
 
 
 def _expectations() -> ExpectationResult:
@@ -342,13 +372,40 @@ def example() -> Report:
     rng = random.Random(7)
     leaky, fixed = _served(rng)
     replay = Result(
-        "replay", "flights_pit", "5", None, "flights_v1", "9f" * 32, 41_236, {"prediction": _feature(41_236, {})},
+        "replay",
+        "flights_pit",
+        "5",
+        None,
+        "flights_v1",
+        "9f" * 32,
+        41_236,
+        {"prediction": feature(41_236, {})},
         notes={"PIT features": "predict within 0.0004 of the logged ones on average"},
-    )  # fmt: skip
-    transforms = Result("transforms", "crosswind", None, None, "flights_v1", None, 2_000, {
-        "crosswind__knots": _feature(2_000, {}), "crosswind__headwind": _feature(2_000, {}),
-    })  # fmt: skip
-    missing = Result("replay", "flights_leaky", "3", None, None, None, 0, uncompared={"could not run": 41_236}, problem="model 'flights_leaky'@3 has no estimator: its files are gone. Train it again.")  # fmt: skip
+    )
+    transforms = Result(
+        "transforms",
+        "crosswind",
+        None,
+        None,
+        "flights_v1",
+        None,
+        2_000,
+        {
+            "crosswind__knots": feature(2_000, {}),
+            "crosswind__headwind": feature(2_000, {}),
+        },
+    )
+    missing = Result(
+        "replay",
+        "flights_leaky",
+        "3",
+        None,
+        None,
+        None,
+        0,
+        uncompared={"could not run": 41_236},
+        problem="model 'flights_leaky'@3 has no estimator: its files are gone. Train it again.",
+    )
     return Report(
         datetime(2013, 11, 8, 6, tzinfo=UTC),
         datetime(2013, 11, 8, 6, 2, 41, tzinfo=UTC),
@@ -366,92 +423,7 @@ def example() -> Report:
     )
 
 
-def large() -> Report:
-    """50 features, four results, six causes."""
-    rng = random.Random(11)
-    causes = ("late_arrival", "lag", "ttl_not_enforced", "dtype_narrowing", "missing_online", "expired")
-    results = []
-    for number in range(4):
-        features = {
-            f"view_{index // 10}__feature_{index:02}": _feature(
-                10**9 + index, {causes[index % 6]: 1_000 * index + number}, unexplained=index
-            )
-            for index in range(50)
-        }
-        samples = tuple(
-            _sample(f"view_0__feature_{n:02}", (causes[n % 6],), n % 20, ("1.5", -3, -2), ("2.5", -1, 1))
-            for n in range(36)
-        )
-        results.append(
-            Result(
-                "served",
-                f"model_{number}",
-                "1",
-                "unbounded",
-                "big",
-                "ab" * 32,
-                10**9,
-                features,
-                timeline=_timeline(features, 14, rng),
-                samples=samples,
-            )
-        )
-    drift = [
-        DriftResult("distribution", f"model_{n}", "1", "training", "served", 10**9, 10**9, features={
-            f"view__feature_{index:02}": _drift("x", rng, drifted=index % 7 == 0) for index in range(50)
-        })
-        for n in range(4)
-    ]  # fmt: skip
-    return Report(START, START + _HOUR, (*results, *drift))
-
-
-def hostile() -> Report:
-    """Long, right-to-left, marked-up and unprintable names, and the largest numbers."""
-    huge = 10**15
-    samples = tuple(
-        _sample(name, (), n, (name, -(10**6), -(10**6)), (name, 10**-9, 50), keys={name: name}, request=name)
-        for n, name in enumerate(HOSTILE)
-    )
-    features = {
-        name: FeatureResult("Float64", Counts(huge, huge - 7, value=7, uncompared={name: huge}), 7) for name in HOSTILE
-    }
-    drift = Drift(
-        "Float64", Profile(huge, quantiles={"min": -1e308, "max": math.inf}), Profile(huge, nan=3), True, math.nan, math.inf,
-        {"psi": math.inf, "ks": 1e300, "js": math.nan}, {"psi": 1e-300, "ks": math.inf}, HOSTILE,
-        ((HOSTILE[0], 3),), (), (*(Bin(name, 1, huge) for name in HOSTILE), Bin("all", 1, 1, -1e308, 1e308), Bin("x", 0, 0, 1e308, None)),
-    )  # fmt: skip
-    results = [
-        Result(
-            "served",
-            name,
-            name,
-            name,
-            name,
-            name,
-            huge,
-            features,
-            {name: huge},
-            {name: RoleResult(1, 1, 1, 1)},
-            samples=samples,
-            notes={name: name},
-        )
-        for name in HOSTILE[:2]
-    ]
-    return Report(
-        START,
-        START,
-        (
-            *results,
-            DriftResult("distribution", HOSTILE[2], None, HOSTILE[1], HOSTILE[0], huge, huge, features=dict.fromkeys(HOSTILE, drift)),
-            ExpectationResult("expectations", HOSTILE[3], "1", HOSTILE[1], 5, expectations=tuple(Expectation(name, name, name, False, huge, huge, name) for name in HOSTILE), data_docs="javascript:alert(1)"),
-        ),
-        facts={name: name for name in HOSTILE},
-        experiment=Experiment(HOSTILE[0], HOSTILE[1], (VariantScores(HOSTILE[1], 1, 0.5, 0.5, 0.5, 0.5),)),
-    )  # fmt: skip
-
-
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    for kind, report in (("example", example()), ("large", large()), ("hostile", hostile())):
-        names = {"report": "html", "json_file": "json", "markdown": "md", "junit": "xml", "prometheus": "prom"}
-        write(report, Outputs(**{name: folder / f"{kind}.{suffix}" for name, suffix in names.items()}))
+    forms = {"report": "html", "json_file": "json", "markdown": "md", "junit": "xml", "prometheus": "prom"}
+    write(example(), Outputs(**{form: folder / f"parity.{suffix}" for form, suffix in forms.items()}))

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
-from tests.browser.example import HOSTILE, START, example, hostile, large
+from tests.browser.example import START, example
+from tests.browser.extremes import HOSTILE, hostile, large
 from tests.golden import report_schema
 
 from trueup.parity.compare import Counts

@@ -117,6 +117,8 @@ def _write(form: str, path: Path, render: Callable[[ParityReport], str], result:
             with suppress(FileNotFoundError):
                 Path(name).unlink()
             raise
+    except FileExistsError as error:
+        raise InputError(form, f"the report cannot be written to {path}: {error.filename} is a file.") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(
