@@ -40,9 +40,16 @@ OVERLAPS = """() => [...document.querySelectorAll('svg.clocks')].flatMap(drawing
         Math.min(a.right, b.right) - Math.max(a.left, b.left) > 0.5 &&
         Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4).map(([other]) => `${one} / ${other}`));
 })"""
+AXES = """() => [...document.querySelectorAll('.chart .x')].flatMap(axis => {
+    const texts = [...axis.querySelectorAll('span')].map(text => [text.textContent, text.getBoundingClientRect()]);
+    return texts.flatMap(([one, a], index) => texts.slice(index + 1)
+        .filter(([, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > -3)
+        .map(([other]) => `${one} / ${other}`));
+})"""
 OPEN_ALL = "() => { for (const part of document.querySelectorAll('details')) part.open = true; }"
 # WCAG contrast of an element's text against the first opaque background behind it.
-CONTRAST = """selector => [...document.querySelectorAll(selector)].filter(e => e.offsetParent).slice(0, 40).map(element => {
+CONTRAST = """selector => [...document.querySelectorAll(selector)].filter(each => each.offsetParent).slice(0, 40).map(
+element => {
     const parse = text => text.match(/[\\d.]+/g).map(Number);
     const linear = part => part / 255 <= 0.03928 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4;
     const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
@@ -111,11 +118,12 @@ def test_the_page_opens_alone_and_nothing_reaches_out_of_it(opened: Open, name: 
 
 @pytest.mark.parametrize("name", REPORTS)
 @pytest.mark.parametrize("width", [WIDE, NARROW])
-def test_no_label_of_a_time_line_lies_on_another(opened: Open, name: str, width: int) -> None:
+def test_no_label_of_a_drawing_lies_on_another(opened: Open, name: str, width: int) -> None:
     page = opened(name, width=width)
     page.evaluate(OPEN_ALL)
     assert page.locator("svg.clocks").count() > 5
     assert page.evaluate(OVERLAPS) == []
+    assert page.evaluate(AXES) == []
 
 
 def test_a_click_sorts_a_table_and_another_turns_it_round(opened: Open) -> None:

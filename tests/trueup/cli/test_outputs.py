@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from trueup.cli.parity.online import online
 from trueup.cli.parity.served import served
 from trueup.cli.parity.show import ModelOutputs, Outputs, show, with_outputs
+from trueup.models.tracking import Tracking
 from trueup.parity.report import Report
 from trueup.parity.sinks.html import render_html
 from trueup.parity.sinks.json import parse_json
@@ -74,6 +75,23 @@ def test_a_file_that_was_there_is_replaced_whole_and_others_may_read_it(tmp_path
     code_of(PASSING, Outputs(prometheus=path))
     assert path.read_text(encoding="utf-8").startswith("# HELP trueup_parity")
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_tracking_store_that_refuses_leaves_the_verdict_and_exits_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracking = Tracking(f"sqlite:///{tmp_path / 'none.db'}")
+    for report, said in (
+        (EXAMPLE, "none.db does not exist, or is empty"),
+        (PASSING, "the report is about no registered model"),
+    ):
+        with pytest.raises(typer.Exit) as left:
+            show(report, ModelOutputs(mlflow=True), tracking=tracking)
+        assert left.value.exit_code == 2
+        shown = capsys.readouterr()
+        assert shown.out.startswith(report.verdict.upper())
+        assert said in shown.err.replace("\n", " ")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_json_stands_alone_on_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

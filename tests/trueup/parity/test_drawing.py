@@ -176,6 +176,28 @@ def test_a_column_is_as_high_as_its_share_and_its_parts_fill_it(found: tuple[Buc
             assert upper.y + upper.height == pytest.approx(lower.y, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("width", "count", "start", "ticks"),
+    [
+        (1, 8, 0, ["00:00", "02:00", "04:00", "06:00"]),
+        (1, 20, 18, ["11-01 18:00", "11-02 04:00"]),
+        (6, 28, 0, ["11-01", "11-03", "11-05", "11-07"]),
+        (24, 3, 6, ["11-01 06:00", "11-03 06:00"]),
+        (24, 61, 0, ["11-01", "11-17", "12-03", "12-19"]),
+        (24 * 28, 6, 0, ["2013-11-01", "2014-01-24"]),
+    ],
+)
+def test_the_time_axis_has_as_many_labels_as_there_is_room_for(
+    width: int, count: int, start: int, ticks: list[str]
+) -> None:
+    first = datetime(2013, 11, 1, start, tzinfo=UTC)
+    buckets = tuple(Bucket(first + index * timedelta(hours=width), 1, 2, 1, {"lag": 1}) for index in range(count))
+    chart = timeline(buckets, palette(["lag"]))
+    assert chart is not None
+    assert [tick.text for tick in chart.xs] == ticks
+    assert (chart.since, chart.legend) == ("2013-11-01", (("lag", "c0"),))
+
+
 def test_each_cause_keeps_one_colour_and_the_many_share_the_last() -> None:
     names = [f"cause {index}" for index in range(12)]
     colours = palette([*names, "unexplained"])

@@ -75,12 +75,20 @@ def _tasks(
     renderers = _renderers()
     for form, path in outputs.files.items():
         yield partial(_write, form, path, renderers[form], result), f"{'report' if form == 'html' else form}: {path}"
-    if isinstance(outputs, ModelOutputs) and outputs.mlflow and tracking is not None:
+    if isinstance(outputs, ModelOutputs) and outputs.mlflow:
         from trueup.parity.sinks.model_run import model_runs
 
-        for run in model_runs(result):
+        assert tracking is not None, "a command with --mlflow gives `show` where to keep it"
+        runs = list(model_runs(result))
+        for run in runs:
             task = partial(tracking.log_parity, run.model, run.version, files=run.files, tags=run.tags)
             yield task, f"mlflow: {run.model}@{run.version}, {run.folder}"
+        if not runs:
+            yield _no_model, ""
+
+
+def _no_model() -> None:
+    raise InputError("mlflow", "--mlflow: the report is about no registered model, so nothing was kept.")
 
 
 def _renderers() -> Mapping[str, Callable[[ParityReport], str]]:

@@ -16,7 +16,6 @@ COLOURS = 8
 MOST_BARS = 14
 """Bars of a distribution that are shown; what is left is one bar."""
 _MOST_TICKS = 4
-_DAY = timedelta(days=1)
 
 
 def palette(causes: Iterable[str]) -> dict[str, str]:
@@ -74,6 +73,7 @@ class Timeline:
     xs: tuple[AxisTick, ...]
     legend: tuple[tuple[str, str], ...]
     width: str
+    since: str
 
 
 def timeline(buckets: Sequence[Bucket], colours: Mapping[str, str]) -> Timeline | None:
@@ -91,6 +91,7 @@ def timeline(buckets: Sequence[Bucket], colours: Mapping[str, str]) -> Timeline 
         xs=_instants([bucket.start for bucket in buckets], width),
         legend=tuple((cause, colours[cause]) for cause in found),
         width=_width(width),
+        since=f"{buckets[0].start:%Y-%m-%d}",
     )
 
 
@@ -113,15 +114,16 @@ def _column(bucket: Bucket, top: float, colours: Mapping[str, str]) -> Column:
 
 
 def _instants(starts: Sequence[datetime], width: timedelta) -> tuple[AxisTick, ...]:
-    """A few bucket starts, evenly spread; at midnight where the buckets are hours."""
-    per_day = _DAY // width if width < _DAY else 1
-    midnights = [
-        index for index, start in enumerate(starts) if per_day == 1 or start == start.replace(hour=0, minute=0)
-    ]
-    chosen = midnights if per_day > 1 and len(midnights) >= 2 else list(range(len(starts)))
-    step = math.ceil(len(chosen) / _MOST_TICKS)
-    daily = all(starts[index].time() == starts[0].time() for index in chosen) or chosen is midnights
-    pattern = "%Y-%m-%d" if daily else "%m-%d %H:%M"
+    """A few bucket starts, evenly spread: as many as a narrow chart has room for, at midnight where there are enough."""
+    midnights = [index for index, start in enumerate(starts) if start == start.replace(hour=0, minute=0)]
+    chosen = midnights if len(midnights) >= 2 else list(range(len(starts)))
+    if starts[0].year != (starts[-1] + width).year:
+        pattern = "%Y-%m-%d"
+    elif chosen is midnights:
+        pattern = "%m-%d"
+    else:
+        pattern = "%H:%M" if starts[0].date() == starts[-1].date() else "%m-%d %H:%M"
+    step = math.ceil(len(chosen) / (_MOST_TICKS if len(f"{starts[0]:{pattern}}") == len("00:00") else 2))
     return tuple(
         AxisTick(round(100 * index / len(starts), 2), f"{starts[index]:{pattern}}") for index in chosen[::step]
     )
