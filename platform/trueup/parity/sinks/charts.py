@@ -88,7 +88,7 @@ def timeline(buckets: Sequence[Bucket], colours: Mapping[str, str]) -> Timeline 
     return Timeline(
         columns=tuple(_column(bucket, top, colours) for bucket in buckets),
         ys=tuple(AxisTick(at, f"{figure(100 * top * at / 100)} %") for at in (100, 50, 0)),
-        xs=_instants([bucket.start for bucket in buckets], width),
+        xs=_instants([bucket.start for bucket in buckets]),
         legend=tuple((cause, colours[cause]) for cause in found),
         width=_width(width),
         since=f"{buckets[0].start:%Y-%m-%d}",
@@ -113,11 +113,11 @@ def _column(bucket: Bucket, top: float, colours: Mapping[str, str]) -> Column:
     return Column(tuple(segments), f"{title}; {causes}" if causes else title)
 
 
-def _instants(starts: Sequence[datetime], width: timedelta) -> tuple[AxisTick, ...]:
-    """A few bucket starts, evenly spread: as many as a narrow chart has room for, at midnight where there are enough."""
+def _instants(starts: Sequence[datetime]) -> tuple[AxisTick, ...]:
+    """A few bucket starts, evenly spread, as many as a narrow chart has room for; midnights where there are several."""
     midnights = [index for index, start in enumerate(starts) if start == start.replace(hour=0, minute=0)]
     chosen = midnights if len(midnights) >= 2 else list(range(len(starts)))
-    if starts[0].year != (starts[-1] + width).year:
+    if starts[0].year != starts[-1].year:
         pattern = "%Y-%m-%d"
     elif chosen is midnights:
         pattern = "%m-%d"
