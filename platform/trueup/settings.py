@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     """Where the server writes, and parity reads, served rows."""
     ledger: Path | None = None
     """The materialization ledger; by default the one the repository's batch engine names."""
+    docs_url: str | None = None
+    """Address of the page that describes the causes (`platform/trueup/parity/README.md`), for links in summaries."""
 
 
 def feature_repo(path: Path) -> Path:

@@ -220,6 +220,29 @@ class Tracking:
                     hint="Train it again with this version of trueup.",
                 ) from error
 
+    def log_parity(
+        self, model: str, version: str | int, *, files: Mapping[str, bytes], tags: Mapping[str, str]
+    ) -> None:
+        """Keeps a parity run with a model: files (path -> content) as artifacts of its run, tags on its version.
+
+        The tags come last, so that they never speak of files that are not there. Raises ModelError when the version is
+        not registered, or belongs to no run.
+        """
+        with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
+            found = self._version(client, model, version)
+            if not found.run_id:
+                raise ModelError(
+                    f"model {model}@{found.version} in {self.uri} belongs to no run, so nothing can be kept with it.",
+                    hint="Register a model that a run logged (trueup train), or leave --mlflow out.",
+                )
+            for path, content in files.items():
+                place = Path(scratch, path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+            client.log_artifacts(found.run_id, scratch)
+            for key, value in tags.items():
+                client.set_model_version_tag(found.name, found.version, key, value)
+
     # ------------------------------------------------------------------ writing
 
     def _experiment(self, client: MlflowClient) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,6 +27,10 @@ from trueup.parity.results import (
 
 SCHEMA = "trueup.parity/2"
 """Name and version of the JSON form. The number goes up when a field changes its meaning or goes away."""
+
+
+NOT_FINITE: Mapping[str, str] = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+"""What stands in the JSON form for a number that is none, by Python's name of it; `from_json` reads it back."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ class Report:
             experiment=self.experiment or other.experiment,
         )
 
+    def about(self, subject: str, version: str | None) -> Report:
+        """Of one version of a model alone."""
+        mine = tuple(each for each in self.results if (each.subject, each.version) == (subject, version))
+        return replace(self, results=mine)
+
     def with_experiment(self, experiment: Experiment) -> Report:
         return replace(self, experiment=experiment)
 
@@ -120,7 +130,10 @@ class Report:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """`summary` and `causes` are for whoever reads it; `from_json` does without them."""
+        """`summary` and `causes` are for whoever reads it; `from_json` does without them.
+
+        JSON has no NaN and no infinity: a distance or quantile that is one of them is its name, as text.
+        """
         named = {cause for result in self.cells for cause in result.by_cause}
         data: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
         return {
@@ -131,7 +144,7 @@ class Report:
                 for cause in CAUSES
                 if cause.name in named
             },
-            **data,
+            **{name: _finite(value) for name, value in data.items()},
         }
 
     @classmethod
@@ -148,9 +161,24 @@ class Report:
             raise InputError(where, f"this report cannot be read: {where}: {first['msg']}.") from error
 
 
+def _finite(value: Any) -> Any:
+    """The same, with `NOT_FINITE` for the numbers that JSON has not."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else NOT_FINITE[repr(value)]
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list) else value
+
+
 def _by_subject(results: Sequence[AnyResult]) -> dict[str, Any]:
-    names = [result.subject for result in results]
-    return {result.label if names.count(result.subject) > 1 else result.subject: result.summary() for result in results}
+    """By model; by version where a model has several; numbered where one version was checked more than once."""
+    subjects = [result.subject for result in results]
+    names = [result.label if subjects.count(result.subject) > 1 else result.subject for result in results]
+    found: dict[str, Any] = {}
+    for index, (name, result) in enumerate(zip(names, results, strict=True)):
+        before = names[:index].count(name)
+        found[f"{name} ({before + 1})" if before else name] = result.summary()
+    return found
 
 
 _ADAPTER = TypeAdapter(Report)

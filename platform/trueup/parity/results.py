@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from trueup.parity.causes import CAUSES, UNEXPLAINED
@@ -63,7 +63,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sample:
-    """A mismatching cell with both clocks of both sides. at: the instant it was served."""
+    """A mismatching cell with both clocks of both sides. at: the instant it was served. ttl: of the feature's view;
+    None where it has none or the feature is computed on demand."""
 
     feature: str
     causes: tuple[str, ...]
@@ -74,6 +75,7 @@ class Sample:
     request: str | None = None
     row: int | None = None
     role: str | None = None
+    ttl: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,14 @@ class RoleResult:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Cells of rows served within [start, start of the next bucket)."""
+    """Cells of rows served within [start, start of the next bucket). by_cause: cause -> cells, `unexplained` among them
+    and last; only those that were found."""
 
     start: datetime
     rows: int
     compared: int
     mismatched: int
+    by_cause: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -397,8 +401,9 @@ def joint_summary(results: tuple[Result, ...]) -> dict[str, Any]:
 
 
 def ordered_causes(counts: Mapping[str, int]) -> dict[str, int]:
-    """Causes that were found, in the causes' order."""
-    return {cause.name: counts[cause.name] for cause in CAUSES if counts.get(cause.name)}
+    """Causes that were found, in the causes' order; names that are none of ours (a later version's) come last."""
+    known = {cause.name: counts[cause.name] for cause in CAUSES if counts.get(cause.name)}
+    return known | {name: count for name, count in counts.items() if count and name not in known}
 
 
 def _sum_causes(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:

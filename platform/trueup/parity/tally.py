@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from trueup.frame import FeatureFrame, Status
 from trueup.instants import EPOCH, as_utc, format_instant
-from trueup.parity.causes import BIT, CAUSES
+from trueup.parity.causes import BIT, CAUSES, UNEXPLAINED
 from trueup.parity.compare import NO_TIME, Outcome, cells
 from trueup.parity.explain import Case, Findings
 from trueup.parity.results import Bucket, Cell, FeatureResult, RoleResult, Sample
@@ -95,11 +95,23 @@ def timeline(findings: Findings, labels: Labels) -> tuple[Bucket, ...]:
     step = (width or timedelta(days=math.ceil((last - first) / 86_400e6 / (MOST_BUCKETS - 1)))) // _MICROSECOND
     origin = first // step * step
     number = (labels.at - origin) // step
-    compared, mismatched, _ = _per_row(findings, len(labels.at))
+    compared, mismatched, unexplained = _per_row(findings, len(labels.at))
     buckets = int(number.max()) + 1
-    sums = [np.bincount(number, weights=weights, minlength=buckets) for weights in (None, compared, mismatched)]
+
+    def sums(weights: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
+        return np.bincount(number, weights=weights, minlength=buckets).astype(np.int64)
+
+    totals = sums(None), sums(compared), sums(mismatched)
+    causes = {name: sums(of_row) for name, of_row in _per_row_causes(findings, len(labels.at)).items()}
+    causes[UNEXPLAINED] = sums(unexplained)
     return tuple(
-        Bucket(EPOCH + (origin + index * step) * _MICROSECOND, *(int(column[index]) for column in sums))
+        Bucket(
+            EPOCH + (origin + index * step) * _MICROSECOND,
+            rows=int(totals[0][index]),
+            compared=int(totals[1][index]),
+            mismatched=int(totals[2][index]),
+            by_cause={name: int(column[index]) for name, column in causes.items() if column[index]},
+        )
         for index in range(buckets)
     )
 
@@ -153,6 +165,18 @@ def _per_row(findings: Findings, rows: int) -> tuple[npt.NDArray[np.int64], ...]
     return compared, mismatched, unexplained
 
 
+def _per_row_causes(findings: Findings, rows: int) -> dict[str, npt.NDArray[np.int64]]:
+    """Cause -> its cells of each row, for the causes that were found, in their order."""
+    found: dict[str, npt.NDArray[np.int64]] = {}
+    for cause in CAUSES:
+        for bits in findings.causes.values():
+            has = (bits & BIT[cause.name]) != 0
+            if has.any():
+                found.setdefault(cause.name, np.zeros(rows, np.int64))
+                found[cause.name] += has
+    return found
+
+
 def _samples(case: Case, findings: Findings, labels: Labels) -> Iterator[Sample]:
     """A few cells of each set of causes, from the features that have most of them, spread over the rows."""
     mismatches = findings.comparison.mismatches()
@@ -185,6 +209,7 @@ def _sample(case: Case, findings: Findings, labels: Labels, column: str, row: in
         request=_at(labels.request, row),
         row=_at(labels.row, row),
         role=_at(labels.role, row),
+        ttl=owner.ttl if owner is not None else None,
     )
 
 

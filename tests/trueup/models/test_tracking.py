@@ -244,3 +244,36 @@ def test_it_is_quiet_in_a_process_of_its_own(tmp_path: Path) -> None:
         check=True,
     )
     assert (done.stdout, done.stderr) == ("", "")
+
+
+# ------------------------------------------------------------------ parity runs
+
+
+def test_a_parity_run_is_kept_with_the_models_run_and_told_by_its_versions_tags(store: Store, tmp_path: Path) -> None:
+    files = {"parity/1/report.html": b"<p>", "parity/1/report.json": b"{}"}
+    store.tracking.log_parity("buyers", 1, files=files, tags={"trueup.parity.verdict": "fail"})
+    store.tracking.log_parity(
+        "buyers", "1", files={"parity/2/report.json": b"[]"}, tags={"trueup.parity.verdict": "pass"}
+    )
+    run_id = store.tracking.resolve("buyers", 1).run_id
+    assert run_id is not None
+    kept = Path(store.client.download_artifacts(run_id, "parity", str(tmp_path)))
+    found = {str(path.relative_to(kept.parent)): path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    assert found == {**files, "parity/2/report.json": b"[]"}
+    tags = [store.client.get_model_version("buyers", str(version)).tags for version in (1, 2)]
+    assert [each.get("trueup.parity.verdict") for each in tags] == ["pass", None]
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "said"),
+    [
+        ("foreign", 1, "foreign@1 in sqlite:.* belongs to no run"),
+        ("buyers", 9, "has no version '9'"),
+        ("nobody", 1, "is not registered"),
+    ],
+)
+def test_a_parity_run_of_a_model_that_has_no_run_is_refused(store: Store, model: str, version: int, said: str) -> None:
+    before = store.files()
+    with pytest.raises(ModelError, match=said):
+        store.tracking.log_parity(model, version, files={"parity/1/r": b""}, tags={"t": "1"})
+    assert store.files().keys() == before.keys()

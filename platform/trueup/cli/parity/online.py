@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueup.cli.options import Json, LedgerPath, Repo, instant, open_ledger
-from trueup.cli.parity.show import Report, show
+from trueup.cli.options import LedgerPath, Repo, instant, open_ledger
+from trueup.cli.parity.show import Outputs, show, with_outputs
 from trueup.console import step
 from trueup.errors import InputError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     pass
 
 
+@with_outputs
 def online(
     service: Annotated[str, typer.Argument(help="The feature service whose views are checked.")],
     repo: Repo = None,
@@ -23,8 +24,8 @@ def online(
         str | None, typer.Option(help="Read as of this instant; default: the online store's `now`, else the clock.")
     ] = None,
     ledger: LedgerPath = None,
-    report: Report = None,
-    as_json: Json = False,
+    *,
+    outputs: Outputs,
 ) -> None:
     """Every entity of the offline store against the online store, as of the last materialization.
 
@@ -61,4 +62,4 @@ def online(
             views=views,
             progress=lambda doing: advance(1, doing),
         )
-    show(result, report, as_json=as_json)
+    show(result, outputs)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from trueup.cli.options import Json, LedgerPath, Repo, TrackingUri, instant, open_ledger
-from trueup.cli.parity.show import Report, Since, Until, show
+from trueup.cli.options import LedgerPath, Repo, TrackingUri, instant, open_ledger
+from trueup.cli.parity.show import ModelOutputs, Since, Until, show, with_outputs
 from trueup.console import step
 
 if TYPE_CHECKING:
     from trueup.instants import KnownAt
 
 
+@with_outputs
 def served(
     repo: Repo = None,
     log: Annotated[Path | None, typer.Option(help="The served log [TRUEUP_LOG_DIR, default: build/served].")] = None,
@@ -26,8 +27,8 @@ def served(
     rule: Annotated[
         str | None, typer.Option(help="Recompute under served, label or unbounded, not each model's own rule.")
     ] = None,
-    report: Report = None,
-    as_json: Json = False,
+    *,
+    outputs: ModelOutputs,
 ) -> None:
     """Served rows against what training would read at each row's own instant, under each model's own rule.
 
@@ -42,11 +43,12 @@ def served(
 
     settings = Settings()
     folder = feature_repo(repo or settings.repo)
+    tracking = Tracking(tracking_uri or settings.tracking_uri)
     with step("parity served") as advance:
         result = run_served(
             folder,
             log or settings.log_dir,
-            Tracking(tracking_uri or settings.tracking_uri).load_card,
+            tracking.load_card,
             ledger=open_ledger(folder, ledger),
             start=instant("since", since),
             end=instant("until", until),
@@ -54,4 +56,4 @@ def served(
             rule=AsOfRule(cast("KnownAt", rule)) if rule is not None else None,
             progress=lambda now: advance(1, now),
         )
-    show(result, report, as_json=as_json)
+    show(result, outputs, tracking=tracking)

@@ -2,34 +2,133 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
-from trueup.cli.options import print_json
-from trueup.console import output
+from trueup.cli.options import COULD_NOT_RUN, print_json
+from trueup.cli.parity.outputs import ModelOutputs, Outputs, with_outputs
+from trueup.console import errors, output
+from trueup.errors import InputError, TrueupError
 
 if TYPE_CHECKING:
+    from trueup.models.tracking import Tracking
     from trueup.parity.report import Report as ParityReport
+
+__all__ = ["ModelOutputs", "Outputs", "Report", "Since", "Until", "show", "with_outputs", "write"]
 
 Since = Annotated[str | None, typer.Option(help="Served at or after this instant, ISO 8601.")]
 Until = Annotated[str | None, typer.Option(help="Served before this instant.")]
 Report = Annotated[Path | None, typer.Option("--report", help="Also write the report as one HTML file.")]
 
 
-def show(result: ParityReport, report: Path | None, *, as_json: bool) -> None:
-    """The result in every form asked for; exits with its code."""
-    from trueup.parity.sinks.html import render_html
+def show(
+    result: ParityReport,
+    outputs: Outputs | Path | None,
+    *,
+    as_json: bool = False,
+    tracking: Tracking | None = None,
+) -> None:
+    """The result in every form asked for; exits with its code, or with 2 when a form could not be written.
+
+    outputs: the command's; a path alone stands for `--report`. tracking: where `--mlflow` keeps it. The verdict is
+    printed first, and each form is tried, whatever becomes of the others.
+    """
     from trueup.parity.sinks.terminal import render_terminal
 
-    if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(render_html(result), encoding="utf-8")
-    if as_json:
+    if not isinstance(outputs, Outputs):
+        outputs = Outputs(report=outputs, as_json=as_json)
+    if outputs.as_json:
         print_json(result.to_json())
     else:
         output.print(render_terminal(result))
-        if report is not None:
-            output.print(f"report: {report}")
-    raise typer.Exit(result.exit_code)
+    failed = False
+    for task, written in _tasks(result, outputs, tracking):
+        try:
+            task()
+        except TrueupError as error:
+            failed = True
+            errors.print(f"[red]trueup:[/red] {escape(str(error))}", markup=True, soft_wrap=True)
+        else:
+            if not outputs.as_json:
+                output.print(escape(written), soft_wrap=True)
+    raise typer.Exit(COULD_NOT_RUN if failed else result.exit_code)
+
+
+def write(result: ParityReport, outputs: Outputs) -> None:
+    """The files alone. Raises InputError at the first that cannot be written."""
+    for task, _ in _tasks(result, outputs, None):
+        task()
+
+
+def _tasks(
+    result: ParityReport, outputs: Outputs, tracking: Tracking | None
+) -> Iterator[tuple[Callable[[], None], str]]:
+    """What is to be done, and what to say when it is."""
+    renderers = _renderers()
+    for form, path in outputs.files.items():
+        yield partial(_write, form, path, renderers[form], result), f"{'report' if form == 'html' else form}: {path}"
+    if isinstance(outputs, ModelOutputs) and outputs.mlflow:
+        from trueup.parity.sinks.model_run import model_runs
+
+        assert tracking is not None, "a command with --mlflow gives `show` where to keep it"
+        runs = list(model_runs(result))
+        for run in runs:
+            task = partial(tracking.log_parity, run.model, run.version, files=run.files, tags=run.tags)
+            yield task, f"mlflow: {run.model}@{run.version}, {run.folder}"
+        if not runs:
+            yield _no_model, ""
+
+
+def _no_model() -> None:
+    raise InputError("mlflow", "--mlflow: the report is about no registered model, so nothing was kept.")
+
+
+def _renderers() -> Mapping[str, Callable[[ParityReport], str]]:
+    from trueup.parity.sinks.html import render_html
+    from trueup.parity.sinks.json import render_json
+    from trueup.parity.sinks.junit import render_junit
+    from trueup.parity.sinks.markdown import render_markdown
+    from trueup.parity.sinks.prometheus import render_prometheus
+    from trueup.settings import Settings
+
+    return {
+        "html": render_html,
+        "json": render_json,
+        "markdown": partial(render_markdown, docs=Settings().docs_url),
+        "junit": render_junit,
+        "prometheus": render_prometheus,
+    }
+
+
+def _write(form: str, path: Path, render: Callable[[ParityReport], str], result: ParityReport) -> None:
+    """The whole file or none: who reads it (a collector, a CI server) never sees half of one."""
+    # Text of a file name that was no UTF-8 has surrogates: written out, as in `\udc80`, which JSON reads back.
+    content = render(result).encode("utf-8", "backslashreplace")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            # A temporary file is its owner's alone; a collector runs as another user.
+            os.chmod(name, 0o644)  # noqa: PTH101
+            os.replace(name, path)  # noqa: PTH105
+        except BaseException:
+            with suppress(FileNotFoundError):
+                Path(name).unlink()
+            raise
+    except FileExistsError as error:
+        raise InputError(form, f"the report cannot be written to {path}: {error.filename} is a file.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(
+            form, f"the report cannot be written to {path}: {reason}.", hint="The verdict stands; name another path."
+        ) from error

@@ -8,57 +8,88 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from importlib.resources import files
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from trueup.instants import format_instant
-from trueup.parity.causes import BY_NAME, UNEXPLAINED
+from trueup.parity.causes import UNEXPLAINED
 from trueup.parity.report import Report, VariantScores
-from trueup.parity.results import Bucket, Result, Sample
-from trueup.parity.sinks.words import checked, counted, figures, headline, number, percent, settled, told
-
-_UNEXPLAINED_MEANING = "No rule that was tried reproduces what was served."
-_UNEXPLAINED_ADVICE = (
-    "Start from the samples below: look for what wrote the served value at its event time. It is none of the known "
-    "causes, so treat it as a defect until it has a name."
+from trueup.parity.results import AnyResult, DriftResult, ExpectationResult, Result, Sample
+from trueup.parity.sinks import clocks as geometry
+from trueup.parity.sinks.charts import Overlay, Timeline, overlay, palette, timeline
+from trueup.parity.sinks.words import (
+    SIDES,
+    Line,
+    causes_of,
+    checked,
+    counted,
+    figure,
+    figures,
+    found_causes,
+    left_out,
+    line,
+    number,
+    percent,
+    remedy,
+    sentences,
+    settled,
+    terms,
+    told,
+    visible,
+    when,
 )
+
+MOST_OPEN = 3
+"""Feature tables that are open when the page opens; in a long report the others wait for a click."""
 
 
 def render_html(report: Report) -> str:
     """The whole document."""
-    folder = files("trueup.parity.sinks")
+    folder = files("trueup.parity.sinks").joinpath("page")
     style, script = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     environment = Environment(
-        loader=PackageLoader("trueup.parity", "sinks"),
+        loader=PackageLoader("trueup.parity.sinks", "page"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "counted": counted, "instant": _instant}
+    environment.filters |= {"number": number, "counted": counted, "instant": when, "figure": figure}
+    environment.globals |= {"percent": percent, "told": told, "checked": checked, "geometry": geometry}
+    causes = causes_of(report)
+    colours = palette(causes)
+    subjects = [_Subject.of(result, index, colours) for index, result in enumerate(report.results)]
     return environment.get_template("report.html.j2").render(
         report=report,
-        headline=headline(report),
+        said=sentences(report),
         figures=figures(report),
-        settled=settled,
-        served=report.of("served"),
-        online=report.of("online"),
-        subjects=[_Subject.of(result, index) for index, result in enumerate(report.cells)],
-        causes=_causes(report),
-        scores=[_Score.of(variant, report.experiment.variants) for variant in report.experiment.variants]
-        if report.experiment is not None
-        else [],
-        percent=percent,
-        told=told,
-        checked=checked,
+        subjects=subjects,
+        cells=[subject for subject in subjects if isinstance(subject.result, Result)],
+        drifts=[_Drift.of(subject) for subject in subjects if isinstance(subject.result, DriftResult)],
+        expected=[subject for subject in subjects if isinstance(subject.result, ExpectationResult)],
+        passed=_passed(report),
+        noted=[subject for subject in subjects if isinstance(subject.result, Result) and subject.result.notes],
+        contracts=_contracts(report),
+        roles=[result for result in report.cells if result.roles],
+        opened=_opened(subjects),
+        causes=[_Cause.of(name, index, where) for index, (name, where) in enumerate(causes.items())],
+        anchors={name: f"cause-{index}" for index, name in enumerate(causes)},
+        colours=colours,
+        scores=_scores(report),
         style=Markup(style),  # noqa: S704 (our own file)
         script=Markup(script),  # noqa: S704 (our own file)
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _finalize(value: object) -> object:
+    """Every value the template shows: characters that reorder a line would reach past their own element."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @dataclass(frozen=True)
@@ -69,54 +100,140 @@ class _Bar:
     count: int
     share: str
     width: float
+    colour: str
 
 
 @dataclass(frozen=True)
-class _Column:
-    """A bucket as a column of a chart. height: percent of the tallest; None where nothing was compared."""
+class _Shown:
+    """A sample and its time line."""
 
-    height: float | None
-    title: str
-
-
-@dataclass(frozen=True)
-class _Chart:
-    """Mismatch rate over time. top: the rate of the highest column."""
-
-    columns: tuple[_Column, ...]
-    top: str
-    first: str
-    last: str
-    width: str
+    sample: Sample
+    clocks: geometry.Clocks | None
 
 
 @dataclass(frozen=True)
 class _Subject:
-    """A result with what its sections show."""
+    """A result with what its sections show. sides: what the two are called. failing: features that fail it under its
+    policy. data_docs: as a link."""
 
     anchor: str
-    result: Result
-    bars: tuple[_Bar, ...]
-    chart: _Chart | None
-    samples: tuple[tuple[str, tuple[Sample, ...]], ...]
+    result: AnyResult
+    line: Line
+    settled: tuple[str, ...]
+    left_out: tuple[str, ...]
+    terms: tuple[str, ...]
+    bars: tuple[_Bar, ...] = ()
+    chart: Timeline | None = None
+    samples: tuple[tuple[str, tuple[_Shown, ...]], ...] = ()
+    sides: tuple[str, str] = ("", "")
+    failing: frozenset[str] = frozenset()
+    data_docs: str | None = None
 
     @classmethod
-    def of(cls, result: Result, index: int) -> _Subject:
-        by_cause = {**result.by_cause, **({UNEXPLAINED: result.unexplained} if result.unexplained else {})}
-        longest = max(by_cause.values(), default=1)
-        groups: dict[str, list[Sample]] = {}
-        for sample in result.samples:
-            groups.setdefault(" + ".join(sample.causes) or UNEXPLAINED, []).append(sample)
+    def of(cls, result: AnyResult, index: int, colours: Mapping[str, str]) -> _Subject:
+        cells = isinstance(result, Result)
         return cls(
             anchor=f"r{index}",
             result=result,
-            bars=tuple(
-                _Bar(name, count, percent(count, result.mismatched), round(100 * count / longest, 2))
-                for name, count in by_cause.items()
-            ),
-            chart=_chart(result.timeline),
-            samples=tuple((name, tuple(samples)) for name, samples in groups.items()),
+            line=line(result),
+            settled=tuple(settled(result)) if isinstance(result, Result) else (),
+            left_out=tuple(left_out(result)),
+            terms=tuple(terms(result)),
+            bars=_bars(result, colours) if isinstance(result, Result) else (),
+            chart=timeline(result.timeline, colours) if isinstance(result, Result) else None,
+            samples=_samples(result) if isinstance(result, Result) else (),
+            sides=SIDES[result.check] if cells else ("", ""),
+            failing=frozenset(result.failing) if isinstance(result, Result) else frozenset(),
+            data_docs=_local(result.data_docs) if isinstance(result, ExpectationResult) else None,
         )
+
+
+def _bars(result: Result, colours: Mapping[str, str]) -> tuple[_Bar, ...]:
+    by_cause = found_causes(result)
+    longest = max(by_cause.values(), default=1)
+    return tuple(
+        _Bar(name, count, percent(count, result.mismatched), round(100 * count / longest, 2), colours[name])
+        for name, count in by_cause.items()
+    )
+
+
+def _samples(result: Result) -> tuple[tuple[str, tuple[_Shown, ...]], ...]:
+    """Set of causes -> its samples."""
+    groups: dict[str, list[_Shown]] = {}
+    for sample in result.samples:
+        drawn = geometry.clocks(sample, SIDES[result.check], "read" if result.check == "online" else "served")
+        groups.setdefault(" + ".join(sample.causes) or UNEXPLAINED, []).append(_Shown(sample, drawn))
+    return tuple((name, tuple(samples)) for name, samples in groups.items())
+
+
+def _contracts(report: Report) -> dict[str, list[str]]:
+    """Contract -> the subjects under it."""
+    found: dict[str, list[str]] = {}
+    for result in report.results:
+        if result.contract is not None:
+            of = found.setdefault(f"{result.service}@{result.contract[:12]}", [])
+            of += [result.label] * (result.label not in of)
+    return found
+
+
+def _opened(subjects: list[_Subject]) -> set[str]:
+    """Anchors of the feature tables that are open: the first that have something to show, or the only one."""
+    cells = [subject for subject in subjects if isinstance(subject.result, Result)]
+    differ = [subject.anchor for subject in cells if subject.line.found]
+    return set(differ[:MOST_OPEN] if len(cells) > 1 else [subject.anchor for subject in cells])
+
+
+def _local(path: str | None) -> str | None:
+    """A link to a path beside the report; None for anything that could lead elsewhere."""
+    if path is None or ":" in path or path.startswith(("/", "\\")):
+        return None
+    return quote(path)
+
+
+@dataclass(frozen=True)
+class _Drift:
+    """A drift result: the statistics that any feature has, and the features, drifted first."""
+
+    subject: _Subject
+    statistics: tuple[str, ...]
+    drifted: tuple[Overlay, ...]
+    steady: tuple[Overlay, ...]
+
+    @classmethod
+    def of(cls, subject: _Subject) -> _Drift:
+        result = subject.result
+        assert isinstance(result, DriftResult)
+        every = [overlay(name, drift) for name, drift in result.features.items()]
+        every.sort(key=lambda each: (each.drift.q_value, each.name))
+        return cls(
+            subject=subject,
+            statistics=tuple(dict.fromkeys(name for drift in result.features.values() for name in drift.distances)),
+            drifted=tuple(each for each in every if each.drift.drifted),
+            steady=tuple(each for each in every if not each.drift.drifted),
+        )
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """Views of one check that all passed, as one card."""
+
+    title: str
+    what: str
+    said: str
+
+
+def _passed(report: Report) -> list[_Passed]:
+    """What is many alike and in order is told once: views of the online store, on-demand views."""
+    found = []
+    for check, title in (("online", "online store"), ("transforms", "on-demand views")):
+        results = [result for result in report.cells if result.check == check and result.verdict == "pass"]
+        if results:
+            compared, differ = (sum(getattr(each, name) for each in results) for name in ("compared", "mismatched"))
+            same = f"{number(compared - differ)} of {number(compared)}" if differ else f"All {number(compared)}"
+            rows = counted(sum(each.rows for each in results), "row")
+            said = f"{same} values of {counted(len(results), 'view')} are the same, for {rows}."
+            found.append(_Passed(title, checked(results[0]), said))
+    return found
 
 
 @dataclass(frozen=True)
@@ -131,72 +248,35 @@ class _Score:
     def change(self) -> str:
         return f"{self.variant.auc_online - self.variant.auc_offline:+.3f}"
 
-    @classmethod
-    def of(cls, variant: VariantScores, variants: tuple[VariantScores, ...]) -> _Score:
-        every = [value for each in variants for value in (each.auc_offline, each.auc_online)]
-        low, high = min(every), max(every)
-        # A margin on both sides, so that the outermost dots lie within the line.
-        span = (high - low) or 1.0
 
-        def at(value: float) -> float:
-            return round(8 + 84 * (value - low) / span, 2)
+def _scores(report: Report) -> list[_Score]:
+    variants = report.experiment.variants if report.experiment is not None else ()
+    every = [value for each in variants for value in (each.auc_offline, each.auc_online)]
+    low, high = min(every, default=0.0), max(every, default=0.0)
+    # A margin on both sides, so that the outermost dots lie within the line.
+    span = (high - low) or 1.0
 
-        return cls(variant, at(variant.auc_offline), at(variant.auc_online))
+    def at(value: float) -> float:
+        return round(8 + 84 * (value - low) / span, 2)
+
+    return [_Score(variant, at(variant.auc_offline), at(variant.auc_online)) for variant in variants]
 
 
 @dataclass(frozen=True)
 class _Cause:
+    """A cause that was found. where: labels with their cells."""
+
     name: str
+    anchor: str
     meaning: str
     advice: str
     where: str
 
-
-def _causes(report: Report) -> list[_Cause]:
-    """Each cause that was found, once, with where; the unexplained come first."""
-    found: dict[str, list[str]] = {}
-    for result in report.cells:
-        for name, count in result.by_cause.items():
-            found.setdefault(name, []).append(f"{result.label} {number(count)}")
-    unexplained = [f"{result.label} {number(result.unexplained)}" for result in report.cells if result.unexplained]
-    first = [_Cause(UNEXPLAINED, _UNEXPLAINED_MEANING, _UNEXPLAINED_ADVICE, ", ".join(unexplained))]
-    named = [
-        _Cause(name, cause.meaning, cause.advice, ", ".join(found[name]))
-        for name, cause in BY_NAME.items()
-        if name in found
-    ]
-    return (first if unexplained else []) + named
-
-
-def _chart(timeline: tuple[Bucket, ...]) -> _Chart | None:
-    rates = [bucket.mismatched / bucket.compared if bucket.compared else None for bucket in timeline]
-    known = [rate for rate in rates if rate is not None]
-    if len(timeline) < 2 or not any(known):
-        return None
-    top = max(known)
-    width = timeline[1].start - timeline[0].start
-    return _Chart(
-        columns=tuple(
-            _Column(
-                height=None if rate is None else round(100 * rate / top, 2),
-                title=f"{_instant(bucket.start)}: {percent(bucket.mismatched, bucket.compared)} of "
-                f"{number(bucket.compared)} values, {number(bucket.rows)} rows",
-            )
-            for rate, bucket in zip(rates, timeline, strict=True)
-        ),
-        top=f"{100 * top:.2g} %",
-        first=_instant(timeline[0].start),
-        last=_instant(timeline[-1].start + width),
-        width=_width(width),
-    )
-
-
-def _width(width: timedelta) -> str:
-    hours = int(width.total_seconds() // 3600)
-    return counted(hours // 24, "day") if hours >= 24 else counted(hours, "hour")
-
-
-def _instant(instant: datetime) -> str:
-    """As a person reads it: `2013-11-01 12:00Z`, with seconds and less only where there are some."""
-    text = format_instant(instant).replace("T", " ")
-    return text.replace(":00Z", "Z") if text.endswith(":00Z") else text
+    @classmethod
+    def of(cls, name: str, index: int, where: Mapping[str, int]) -> _Cause:
+        return cls(
+            name,
+            f"cause-{index}",
+            *remedy(name),
+            ", ".join(f"{label} {number(count)}" for label, count in where.items()),
+        )

@@ -1,0 +1,168 @@
+"""The report as a short summary for a merge request: GitHub's and GitLab's Markdown.
+
+Names come from data. Each stands in a code span, in which nothing is markup: no mention, no link, no HTML.
+"""
+
+from __future__ import annotations
+
+import re
+
+from trueup.parity.causes import UNEXPLAINED
+from trueup.parity.report import Report
+from trueup.parity.results import ExpectationResult, Result, Verdict
+from trueup.parity.sinks.words import (
+    asserted,
+    causes_of,
+    counted,
+    farthest,
+    figure,
+    figures,
+    headline,
+    left_out,
+    line,
+    number,
+    percent,
+    remedy,
+    terms,
+    told,
+    visible,
+)
+
+MOST_ROWS = 10
+"""Features, drifted features and failed expectations that are listed; the rest is counted."""
+_MARKS: dict[Verdict, str] = {"pass": "✅", "fail": "❌", "could not run": "⚠️"}
+_PIPE = "\\|"
+"""A `|` within a cell, in a code span too."""
+_MARKUP = re.compile(r"([\\`*_\[\]<>#~@!$&])")
+
+
+def render_markdown(report: Report, *, docs: str | None = None) -> str:
+    """docs: address of the page that describes the causes, with an anchor for each; without one they stand unlinked."""
+    parts = [
+        f"### {_MARKS[report.verdict]} Parity: {report.verdict}",
+        f"**{_prose(headline(report))}** {_prose(figures(report))}",
+        _subjects(report),
+        _causes(report, docs),
+        _features(report),
+        _drift(report),
+        _expectations(report),
+        _asides(report),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _subjects(report: Report) -> str:
+    if not report.results:
+        return ""
+    rows = []
+    for result in report.results:
+        row = line(result)
+        unexplained = "" if row.unexplained is None else number(row.unexplained)
+        rows.append(
+            [
+                f"{_MARKS[row.verdict]} {row.check}",
+                _code(row.subject),
+                counted(row.examined, row.unit),
+                number(row.found),
+                _prose(row.share),
+                unexplained,
+            ]
+        )
+    return _table(["check", "subject", "examined", "differ", "share", "unexplained"], "llrrrr", rows)
+
+
+def _causes(report: Report, docs: str | None) -> str:
+    rows = []
+    for cause, where in causes_of(report).items():
+        name = _code(cause) if docs is None else f"[{_code(cause)}]({docs}#{cause})"
+        rows.append([name, number(sum(where.values())), _prose(remedy(cause)[1])])
+    return _table(["cause", "values", "what to do next"], "lrl", rows) if rows else ""
+
+
+def _features(report: Report) -> str:
+    """The features that differ most, over all results."""
+    found = [
+        (feature.counts.mismatched, result.label, name, feature)
+        for result in report.cells
+        for name, feature in result.features.items()
+        if feature.counts.mismatched
+    ]
+    found.sort(key=lambda each: (-each[0], each[1], each[2]))
+    rows = [
+        [
+            _code(label),
+            _code(name),
+            number(mismatched),
+            _prose(percent(mismatched, feature.counts.compared)),
+            ", ".join(_code(cause) for cause in [*feature.by_cause, *([UNEXPLAINED] if feature.unexplained else [])]),
+        ]
+        for mismatched, label, name, feature in found[:MOST_ROWS]
+    ]
+    return _listed(
+        "Features that differ most", ["subject", "feature", "differ", "share", "causes"], "llrrl", rows, len(found)
+    )
+
+
+def _drift(report: Report) -> str:
+    found = [(result, name) for result in report.drift for name in result.drifted]
+    rows = []
+    for result, name in found[:MOST_ROWS]:
+        drift = result.features[name]
+        rows.append([_code(result.label), _code(name), figure(drift.q_value), _prose(farthest(drift))])
+    return _listed(
+        "Drifted features", ["subject", "feature", "q", "farthest above its threshold"], "llrl", rows, len(found)
+    )
+
+
+def _expectations(report: Report) -> str:
+    found = [(result, each) for result in report.expectations for each in result.failed]
+    rows = [
+        [
+            _code(result.label),
+            _code(asserted(each)),
+            number(each.unexpected),
+            _prose(percent(each.unexpected, each.examined)),
+        ]
+        for result, each in found[:MOST_ROWS]
+    ]
+    return _listed("Failed expectations", ["subject", "expectation", "rows", "share"], "llrr", rows, len(found))
+
+
+def _asides(report: Report) -> str:
+    """What could not run or was not compared, what verdicts go by, and what else was found."""
+    lines = []
+    for result in report.results:
+        if result.verdict == "could not run":
+            lines.append(f"- {_code(result.label)} could not be checked: {_prose(told(result))}")
+        else:
+            lines += [f"- {_code(result.label)}: {_prose(said)}" for said in left_out(result) + terms(result)]
+        if isinstance(result, Result):
+            lines += [f"- {_code(result.label)}: {_prose(f'{name}: {note}')}" for name, note in result.notes.items()]
+        if isinstance(result, ExpectationResult) and result.data_docs is not None:
+            lines.append(f"- {_code(result.label)}: Data Docs in {_code(result.data_docs)}")
+    return "\n".join(lines)
+
+
+def _listed(title: str, head: list[str], align: str, rows: list[list[str]], total: int) -> str:
+    if not rows:
+        return ""
+    more = f"\n\nand {number(total - MOST_ROWS)} more" if total > MOST_ROWS else ""
+    return f"**{title}**\n\n{_table(head, align, rows)}{more}"
+
+
+def _table(head: list[str], align: str, rows: list[list[str]]) -> str:
+    marks = ["---:" if side == "r" else "---" for side in align]
+    return "\n".join(f"| {' | '.join(cell.replace('|', _PIPE) for cell in cells)} |" for cells in [head, marks, *rows])
+
+
+def _code(text: str) -> str:
+    """A code span: the fence is longer than any run of backticks in it."""
+    shown = visible(text) or " "
+    fence = "`" * (max((len(run) for run in re.findall("`+", shown)), default=0) + 1)
+    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def _prose(text: str) -> str:
+    """Text in which every sign of markup is escaped."""
+    return _MARKUP.sub(r"\\\1", visible(text))
