@@ -98,6 +98,22 @@ class Layout:
             if a or b
         )
 
+    def bin(self, place: int) -> Bin:
+        """One bin alone, as a reader is shown it."""
+        group = self.groups[self.group[place]]
+        counts = int(self.reference[place]), int(self.current[place])
+        texts = list(self.categories)
+        if 0 <= place - self.first < len(texts):
+            return Bin(text_label(texts[place - self.first]), *counts, kind="category")
+        if group.kind != "range" or group.low is None or group.high is None:
+            return Bin(group.label, *counts, group.low, group.high, group.kind)
+        # Within its group: from its own beginning to the next one's.
+        low, rest = float(self.starts[place - self.first]), self.starts[place - self.first + 1 :]
+        last = place == self.size - 1 or self.group[place + 1] != self.group[place]
+        high = group.high if last else float(rest[0])
+        label = f"[{low:.4g}, {high:.4g}{group.label[-1] if last else ')'}"
+        return Bin(label, *counts, low, high, "range")
+
     def assign(self, column: Column) -> Index:
         """The bin of each row of a column that is counted in this layout."""
         found = np.full(len(column.statuses), NULL, np.intp)
@@ -185,7 +201,7 @@ def _of_categories(reference: Side, current: Side, states: Sequence[Counts]) -> 
         group=number,
         groups=(
             *_state_groups(),
-            *(Group(_text_label(text), "category") for text in kept[:shown]),
+            *(Group(text_label(text), "category") for text in kept[:shown]),
             Group("other categories", "rest"),
         ),
         outer=np.zeros(size, np.bool_),
@@ -293,7 +309,7 @@ def instant_label(micros: float) -> str:
         return f"{micros:.0f} us"
 
 
-def _text_label(text: str) -> str:
+def text_label(text: str) -> str:
     """As it is; in quotes where it could be mistaken for something else, or cannot be seen."""
     hidden = text in (*STATES, "other categories") or text != text.strip() or not text
     return json.dumps(text, ensure_ascii=False) if hidden else text

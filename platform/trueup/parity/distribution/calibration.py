@@ -47,18 +47,14 @@ class Chance:
 
     distances: name -> what was seen. thresholds: name -> the value that, under the null hypothesis, this distance
     or any other exceeds its own of with the stated probability: the p-value is at most the rate when some distance
-    reaches its threshold.
+    reaches its threshold. at_end: no deal has as much of some distance, so more deals could make the p-value smaller.
     """
 
     p_value: float
     distances: Mapping[str, float]
     thresholds: Mapping[str, float]
     deals: int
-
-    @property
-    def least(self) -> float:
-        """The smallest p-value that so many deals can give."""
-        return 1 / (self.deals + 1)
+    at_end: bool
 
 
 def against_chance(
@@ -75,15 +71,16 @@ def against_chance(
     names = list(measured[0])
     values = np.stack([np.concatenate([part[name] for part in measured]) for name in names])
     likely = np.stack([_upper_shares(row) for row in values])
-    least, together = likely.min(axis=0), np.round(np.log(likely).sum(axis=0), 9)
-    # Equal scores are told apart by all distances together, or the most extreme deals of each would tie.
-    as_extreme = (least < least[0]) | ((least == least[0]) & (together <= together[0]))
+    # Equal scores are told apart by how far out a distance is, or the first of each distance would all tie.
+    least, far = likely.min(axis=0), _standardized(values).max(axis=0)
+    as_extreme = (least < least[0]) | ((least == least[0]) & (far >= far[0]))
     cut = _critical(least, rate)
     return Chance(
         p_value=float(as_extreme.mean()),
         distances={name: float(row[0]) for name, row in zip(names, values, strict=True)},
         thresholds={name: _threshold(row, own, cut) for name, row, own in zip(names, values, likely, strict=True)},
         deals=deals,
+        at_end=bool(least[0] * (deals + 1) <= 1),
     )
 
 
@@ -107,8 +104,9 @@ def visible(layout: Layout, random: np.random.Generator, *, rate: float, rows: i
     on one side has probability `rate`. That share is the least for every distance, or what it makes of the distance.
     """
     told = float(np.ceil(-np.log2(rate)) / rows)
-    # Of a share e that only one side has: the divergence in bits is e / 2 to first order, and so is V squared.
-    least = {"js": float(np.sqrt(told / 2)), "cramers_v": float(np.sqrt(told / 2))}
+    # Of a share e that only one side has, to first order: divergence in bits and V squared are e / 2.
+    root = float(np.sqrt(told / 2))
+    least = {"js": root, "cramers_v": root, "largest_bin": 2 * root}
     chance = by_chance(layout, random, rate=rate, sizes=(rows, rows), deals=deals)
     return {name: max(value, least.get(name, told)) for name, value in chance.items()}
 
@@ -175,6 +173,14 @@ def _upper_shares(values: Real) -> Real:
     ascending = np.sort(values)
     shares: Real = (len(values) - np.searchsorted(ascending, values, "left")) / len(values)
     return shares
+
+
+def _standardized(values: Real) -> Real:
+    """Each distance (a row) in standard deviations above its mean; rounded, for ties to stay ties."""
+    deviation = values.std(axis=1, keepdims=True)
+    apart = values - values.mean(axis=1, keepdims=True)
+    far: Real = np.round(np.divide(apart, deviation, out=np.zeros_like(values), where=deviation > 0), 6)
+    return far
 
 
 def _critical(least: Real, rate: float) -> float:

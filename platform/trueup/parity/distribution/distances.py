@@ -6,6 +6,8 @@ shares are the same.
 - js: Jensen-Shannon distance over the groups, base 2: the square root of the divergence, 0 to 1 (J. Lin, 1991).
 - cramers_v: Cramer's V of the table groups x sides, 0 to 1, with both sides weighed alike, so that it does not change
   with the number of rows; between sides of as many rows its square times all rows is Pearson's chi-square.
+- largest_bin: the largest difference of one bin's shares over the root of their mean, of all bins and not of groups: what
+  a single value, category or state does, however many others there are.
 - ks: Kolmogorov-Smirnov, the largest difference of the distribution functions of the finite numbers.
 - wasserstein: area between those two functions (earth mover's distance), in units of the reference's spread.
 - outliers: difference of the shares of rows outside the robust range of both sides' numbers together.
@@ -59,6 +61,7 @@ def distances(layout: Layout, reference: npt.NDArray[np.generic], current: npt.N
         for name, bins in ((name, list(bins)) for name, bins in RATES.items())
         if name == "null_rate" or pooled[bins].any()
     }
+    found["largest_bin"] = residuals(p, q).max(axis=-1)
     groups = np.flatnonzero(layout.grouped(pooled) > 0)
     a, b = (layout.grouped(side)[..., groups] for side in (reference, current))
     shares = _shares(a), _shares(b)
@@ -75,6 +78,12 @@ def distances(layout: Layout, reference: npt.NDArray[np.generic], current: npt.N
         r, c = p[..., layout.named], q[..., layout.named]
         found["categories"] = (c * (r == 0)).sum(axis=-1) + (r * (c == 0)).sum(axis=-1)
     return {name: np.round(values, _DIGITS) for name, values in found.items()}
+
+
+def residuals(p: Real, q: Real) -> Real:
+    """Difference of the shares of each bin over the root of their mean."""
+    middle = np.sqrt((p + q) / 2)
+    return np.divide(np.abs(q - p), middle, out=np.zeros_like(middle), where=middle > 0)
 
 
 def kolmogorov_smirnov(numbers: Aligned) -> tuple[float, float]:

@@ -15,18 +15,19 @@ _STATES = {
     "infinite_rate": ("infinite", "share of infinite values"),
     "outliers": ("outliers", "share of outliers"),
 }
-_SHAPE = ("ks", "wasserstein", "psi", "js", "cramers_v")
+_SHAPE = ("ks", "wasserstein", "psi", "js", "cramers_v", "largest_bin")
 _MOST_NAMED = 3
 _TOLD = 0.1
 """Relative change of the range of the middle half that is worth a sentence; it decides nothing."""
 
 
-def reasons(drift: Drift, telling: Sequence[str]) -> tuple[str, ...]:
-    """telling: the distances that make it drifted. What is most easily understood comes first."""
-    return tuple(_sentences(drift, telling))
+def reasons(drift: Drift, telling: Sequence[str], most_changed: Bin) -> tuple[str, ...]:
+    """telling: the distances that make it drifted. most_changed: the bin that stands out. What is most easily
+    understood comes first."""
+    return tuple(_sentences(drift, telling, most_changed))
 
 
-def _sentences(drift: Drift, telling: Sequence[str]) -> Iterator[str]:
+def _sentences(drift: Drift, telling: Sequence[str], most_changed: Bin) -> Iterator[str]:
     for distance, (name, what) in _STATES.items():
         if distance in telling:
             before, after = (getattr(side, name) for side in (drift.reference, drift.current))
@@ -41,7 +42,7 @@ def _sentences(drift: Drift, telling: Sequence[str]) -> Iterator[str]:
     if "ks" in shape or "wasserstein" in shape:
         yield from _moves(drift)
     if shape:
-        yield from _largest_change(drift)
+        yield from _most_changed(drift, most_changed)
         yield "distribution differs: " + ", ".join(f"{_NAMES[name]} {drift.distances[name]:.2g}" for name in shape)
 
 
@@ -51,6 +52,7 @@ _NAMES = {
     "psi": "PSI",
     "js": "Jensen-Shannon",
     "cramers_v": "Cramér's V",
+    "largest_bin": "largest bin",
 }
 
 
@@ -82,10 +84,10 @@ def _moves(drift: Drift) -> Iterator[str]:
         yield f"range of the middle half {how} from {width[0]:.4g} to {width[1]:.4g}"
 
 
-def _largest_change(drift: Drift) -> Iterator[str]:
-    """The bin whose share changed most, where that is not said already: of a state, or of a new or lost category."""
-    most = max(drift.bins, key=lambda found: abs(_change(found, drift)), default=None)
-    if most is None or most.kind == "state" or not (most.reference and most.current) or not _change(most, drift):
+def _most_changed(drift: Drift, most: Bin) -> Iterator[str]:
+    """Where that is not said already: of a state, or of a new or lost category."""
+    listed = [text for text, _ in (*drift.new_categories, *drift.vanished_categories)[:_MOST_NAMED]]
+    if most.kind == "state" or most.label in listed or not _change(most, drift):
         return
     what = {"range": "share of rows in", "value": "share of the value", "rest": "share of"}.get(most.kind)
     subject = f"share of '{most.label}'" if what is None else f"{what} {most.label}"

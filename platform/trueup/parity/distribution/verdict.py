@@ -10,12 +10,12 @@ import numpy as np
 from trueup.parity.distribution.bins import Layout, layout, recounted
 from trueup.parity.distribution.calibration import Blocks, Chance, against_chance, own_variation, visible
 from trueup.parity.distribution.columns import Side
-from trueup.parity.distribution.distances import kolmogorov_smirnov, wasserstein
+from trueup.parity.distribution.distances import kolmogorov_smirnov, residuals, wasserstein
 from trueup.parity.distribution.histogram import align
 from trueup.parity.distribution.profiles import profile, spread
 from trueup.parity.distribution.reasons import reasons
 from trueup.parity.distribution.settings import DriftSettings
-from trueup.parity.results import Drift
+from trueup.parity.results import Bin, Drift
 
 MOST_LISTED = 50
 """New and vanished categories that are listed, the largest."""
@@ -47,8 +47,8 @@ def judge(pairs: Mapping[str, Pair], settings: DriftSettings) -> dict[str, Drift
     rate = settings.false_alarm_rate
     chances = {name: _chance(name, pair, settings, deals=settings.deals, look=1) for name, pair in pairs.items()}
     # A p-value cannot be smaller than one in all deals. Of the features at that end, Benjamini-Hochberg asks for
-    # `rate` times their share of all features: they are dealt again, until p-values that small can come out.
-    extreme = [name for name, chance in chances.items() if chance.p_value <= chance.least]
+    # `rate` times their share of all features: they are dealt again, so often that p-values that small can come out.
+    extreme = [name for name, chance in chances.items() if chance.at_end]
     if extreme:
         needed = int(np.ceil(_MARGIN * len(pairs) / (len(extreme) * rate)))
         for name in extreme:
@@ -114,7 +114,12 @@ def _drift(name: str, pair: Pair, chance: Chance, q_value: float, settings: Drif
         bins=pair.layout.bins(),
         outlier_range=None if unit.low is None or unit.high is None else (unit.low, unit.high),
     )
-    return replace(drift, reasons=reasons(drift, telling)) if telling else drift
+    return replace(drift, reasons=reasons(drift, telling, _most_changed(pair.layout))) if telling else drift
+
+
+def _most_changed(layout: Layout) -> Bin:
+    p, q = (side / side.sum() for side in (layout.reference, layout.current))
+    return layout.bin(int(residuals(p, q).argmax()))
 
 
 def _floors(name: str, pair: Pair, seen: Mapping[str, float], settings: DriftSettings) -> dict[str, float]:
