@@ -52,9 +52,8 @@ def _few_integers(random: np.random.Generator, rows: int) -> Values:
 
 
 def _with_nulls(random: np.random.Generator, rows: int) -> Values:
-    return [
-        None if gone else float(value) for gone, value in zip(random.random(rows) < 0.05, random.exponential(1, rows))
-    ]
+    lost = random.random(rows) < 0.05
+    return [None if gone else float(value) for gone, value in zip(lost, random.exponential(1, rows), strict=True)]
 
 
 WORLDS: Mapping[str, Draw] = {

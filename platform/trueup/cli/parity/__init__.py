@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from trueup.cli.parity.distribution import distribution
 from trueup.cli.parity.online import online
 from trueup.cli.parity.served import served
 
 parity = typer.Typer(help="Compare what was served with what training would read.", no_args_is_help=True)
 parity.command("served")(served)
 parity.command("online")(online)
+parity.command("distribution")(distribution)

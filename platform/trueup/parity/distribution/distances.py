@@ -6,8 +6,8 @@ shares are the same.
 - js: Jensen-Shannon distance over the groups, base 2: the square root of the divergence, 0 to 1 (J. Lin, 1991).
 - cramers_v: Cramer's V of the table groups x sides, 0 to 1, with both sides weighed alike, so that it does not change
   with the number of rows; between sides of as many rows its square times all rows is Pearson's chi-square.
-- largest_bin: the largest difference of one bin's shares over the root of their mean, of all bins and not of groups: what
-  a single value, category or state does, however many others there are.
+- largest_bin: the largest difference of one bin's shares over the root of their mean, of all bins and not of groups:
+  what a single value, category or state does, however many others there are.
 - ks: Kolmogorov-Smirnov, the largest difference of the distribution functions of the finite numbers.
 - wasserstein: area between those two functions (earth mover's distance), in units of the reference's spread.
 - outliers: difference of the shares of rows outside the robust range of both sides' numbers together.

@@ -41,8 +41,9 @@ def _sentences(drift: Drift, telling: Sequence[str], most_changed: Bin) -> Itera
     shape = [distance for distance in _SHAPE if distance in telling]
     if "ks" in shape or "wasserstein" in shape:
         yield from _moves(drift)
-    if shape:
+    if "largest_bin" in shape:
         yield from _most_changed(drift, most_changed)
+    if shape:
         yield "distribution differs: " + ", ".join(f"{_NAMES[name]} {drift.distances[name]:.2g}" for name in shape)
 
 
