@@ -142,6 +142,7 @@ def _ledger_facts(ledger: Ledger | None) -> dict[str, str]:
 
 
 def environment() -> dict[str, str]:
+    """Package -> version, of what a run is made with."""
     found = {}
     for package in _PACKAGES:
         try:

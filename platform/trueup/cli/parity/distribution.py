@@ -29,7 +29,7 @@ def distribution(
         list[str] | None, typer.Option("--feature", help="Such as weather__wind_speed; all by default.")
     ] = None,
     false_alarm_rate: Annotated[
-        float | None, typer.Option(help="Of a feature that did not change [parity.toml, default: 0.01].")
+        float | None, typer.Option(help="Of a feature that did not change (default: that of parity.toml, else 0.01).")
     ] = None,
     block: Annotated[
         str, typer.Option(help="What is independent: row, or the rows of an hour or a day together.")

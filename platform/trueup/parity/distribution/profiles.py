@@ -48,6 +48,7 @@ def spread(numbers: Numbers) -> Spread:
     """
     low, high, lower, upper = (numbers.quantile(share) for share in (0.25, 0.75, 0.05, 0.95))
     unit = max(high / _QUARTILES - low / _QUARTILES, upper / _TWENTIETHS - lower / _TWENTIETHS)
+    unit = min(unit, _MOST / (4 * _QUARTILES))
     if unit > 0:
         reach = 3 * _QUARTILES * unit
         return Spread(unit, float(max(low - reach, -_MOST)), float(min(high + reach, _MOST)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trueup.errors import InputError, TrueupError
-from trueup.eventlog.reader import ServedLog, find_logs, read_log
+from trueup.eventlog.reader import ServedLog, find_logs, read_contract, read_log
 from trueup.eventlog.records import MODEL, MODEL_VERSION, REQUEST_ID, ROW
 from trueup.instants import format_instant
 from trueup.models.reference import REFERENCE_FILE, read_reference
@@ -31,7 +31,8 @@ Block = Literal["row", "hour", "day"]
 """What is independent: every row, or the rows of different hours or days (of the newest reading a row shows)."""
 
 _MICROS: Mapping[str, int] = {
-    name: timedelta(**{f"{name}s": 1}) // timedelta(microseconds=1) for name in ("hour", "day")
+    name: length // timedelta(microseconds=1)
+    for name, length in (("hour", timedelta(hours=1)), ("day", timedelta(days=1)))
 }
 
 
@@ -88,7 +89,7 @@ def drift_samples(
         if window.overlaps(against):
             raise InputError(
                 "against",
-                f"against: the window{against} overlaps the window{window}; their rows would be compared with themselves.",
+                f"against: the window{against} overlaps the window{window}; rows would be compared with themselves.",
                 hint="Give both an end or a start that keeps them apart.",
             )
     directories = find_logs(log_dir) if log_dir.is_dir() else ()
@@ -98,19 +99,23 @@ def drift_samples(
             f"log: there is no served log under {log_dir}.",
             hint="Name the directory the server writes to (its setting log_dir), or serve some requests first.",
         )
+    settings = settings or DriftSettings()
+    known = {name for directory in directories for name in read_contract(directory).columns}
+    _check_features("feature", features or (), known)
+    _check_features("drift.min_effect", settings.min_effect, known)
     found: set[str] = set()
     for directory in directories:
         progress(f"read {directory.parent.name}/{directory.name}")
         log = read_log(directory, start=window.start, end=window.end, models=models)
-        _check_features(features, log)
         earlier = read_log(directory, start=against.start, end=against.end, models=models) if against else None
         for model, version in _versions(log.table):
             progress(f"check {model}@{version}")
             found.add(model)
             rows = _of(log.table, model, version)
             try:
+                note: dict[str, str] = {}
                 if earlier is None or against is None:
-                    reference, note = _trained_on(file_of, model, version), {}
+                    reference = _trained_on(file_of, model, version)
                 else:
                     reference, note = _served(earlier, _of(earlier.table, model), f"served{against}")
                 current, repeated = _served(log, rows, f"served{window}")
@@ -119,7 +124,7 @@ def drift_samples(
                     version=version,
                     reference=_blocked(reference, block),
                     current=_blocked(current, block),
-                    settings=settings or DriftSettings(),
+                    settings=settings,
                     service=log.contract.service,
                     contract=log.contract.hash,
                     features=None if features is None else tuple(features),
@@ -175,11 +180,11 @@ def _of(table: pa.Table, model: str, version: str | None = None) -> npt.NDArray[
     return np.flatnonzero(np.asarray(pc.fill_null(wanted, False))).astype(np.int64)
 
 
-def _check_features(features: Sequence[str] | None, log: ServedLog) -> None:
-    for feature in features or ():
-        if feature not in log.contract.columns:
+def _check_features(field: str, features: Iterable[str], known: Collection[str]) -> None:
+    for feature in features:
+        if feature not in known:
             raise InputError(
-                "feature",
-                f"feature: {log.contract.service} has no {feature!r}.",
-                hint=f"It has {', '.join(log.contract.columns)}.",
+                field,
+                f"{field}: no feature service in the log has {feature!r}.",
+                hint=f"Features: {', '.join(sorted(known))}.",
             )
