@@ -115,6 +115,7 @@ def measure(seed: int, worlds: int) -> dict[str, Any]:
         "at_other_rates": {str(rate): float((everything <= rate).mean()) for rate in (0.05, 0.1, 0.5)},
         "by_world": {name: float((np.asarray(found) <= NOMINAL).mean()) for name, found in cells.items()},
         "family": _family(seed, max(worlds // 2, 1)),
+        "blocks": _blocks(seed, worlds),
         "power": _power(seed, max(worlds // 10, 1)),
     }
 
@@ -140,6 +141,27 @@ def _family(seed: int, results: int) -> dict[str, Any]:
         "false_among_alarms_when_half_changed": false / max(alarms, 1),
         "found_when_half_changed": (alarms - false) / (results * FAMILY / 2),
     }
+
+
+def _blocks(seed: int, worlds: int) -> dict[str, Any]:
+    """Rows that repeat one reading, nothing having changed: share of worlds called at the nominal rate, dealing rows
+    and dealing blocks. As many rows a block on both sides, and (a sampled reference) far fewer in the reference."""
+    random = np.random.default_rng([seed, 4])
+    found: dict[str, Any] = {}
+    for name, (thin, thick) in {"10 and 10 rows a block": (10, 10), "2 and 10 rows a block": (2, 10)}.items():
+        called = dict.fromkeys(("by row", "by block"), 0)
+        for number in range(worlds):
+            sides = []
+            for blocks, rows in ((120, thin), (40, thick)):
+                values = np.repeat(random.normal(size=blocks), rows) + 0.3 * random.normal(size=blocks * rows)
+                sides.append((_frame({"f": list(values)}), np.repeat(np.arange(blocks), rows).astype(np.int64)))
+            for way, blocked in (("by row", False), ("by block", True)):
+                samples = [Sample("side", frame, ids if blocked else None) for frame, ids in sides]
+                settings = DriftSettings(false_alarm_rate=NOMINAL, seed=number)
+                (drift,) = check_distribution(Samples("world", None, *samples, settings)).features.values()
+                called[way] += drift.p_value <= NOMINAL
+        found[name] = {way: count / worlds for way, count in called.items()}
+    return found
 
 
 def _power(seed: int, worlds: int) -> dict[str, Any]:

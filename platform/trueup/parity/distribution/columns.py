@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trueup.frame import FeatureFrame, Status
-from trueup.parity.distribution.histogram import NO_NUMBERS, Categories, Floats, Numbers
+from trueup.parity.distribution.histogram import MOST_VALUES, NO_NUMBERS, Categories, Floats, Numbers
 from trueup.parity.tally import shown
 
 Kind = Literal["number", "instant", "category"]
@@ -30,7 +30,6 @@ WINDOWS = 4
 """Parts of a side, in the order of its rows, that are also counted alone."""
 _GOLDEN = 0.6180339887498949
 """Multiples of it, modulo 1, are spread evenly (the golden ratio's fractional part)."""
-_STATES = (Status.NULL, Status.MISSING, Status.EXPIRED)
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Column:
 
     def states(self) -> tuple[int, int, int]:
         """Rows that are null, missing and expired. A status that is none of Feast's counts as null."""
-        missing, expired = (int(np.count_nonzero(self.statuses == state)) for state in _STATES[1:])
+        missing, expired = (int(np.count_nonzero(self.statuses == state)) for state in (Status.MISSING, Status.EXPIRED))
         return len(self.statuses) - int(np.count_nonzero(self.present)) - missing - expired, missing, expired
 
     def numbers(self) -> Floats:
@@ -74,7 +73,7 @@ class Column:
         values = self.values if present.all() else self.values.filter(pa.array(present))
         if self.kind == "instant":
             values = values.cast(pa.timestamp("us", tz=self.values.type.tz), safe=False).cast(pa.int64())
-        doubles: Floats = values.to_numpy().astype(np.float64)
+        doubles: Floats = values.to_numpy().astype(np.float64, copy=False)
         return doubles
 
     def texts(self) -> pa.ChunkedArray:
@@ -139,13 +138,15 @@ def columns_of(frame: FeatureFrame, *, first_row: int = 0) -> dict[str, Column]:
     return found
 
 
-def count(column: Column) -> Tally:
-    """One pass over the rows, `CHUNK_ROWS` at a time."""
-    tallies = [
-        _count(column.slice(start, min(start + CHUNK_ROWS, len(column.statuses))))
-        for start in range(0, len(column.statuses), CHUNK_ROWS)
-    ]
-    return sum(tallies, Tally())
+def count(column: Column, *, before: Tally | None = None) -> Tally:
+    """One pass over the rows, `CHUNK_ROWS` at a time. before: of earlier rows of the column, whose numbers, once in
+    buckets, need no look at how many there are now."""
+    total = Tally()
+    for start in range(0, len(column.statuses), CHUNK_ROWS):
+        exact = total.numbers.exact and (before is None or before.numbers.exact)
+        part = column.slice(start, min(start + CHUNK_ROWS, len(column.statuses)))
+        total += _count(part, MOST_VALUES if exact else 0)
+    return total
 
 
 def side(column: Column, *, windows: int = WINDOWS) -> Side:
@@ -173,10 +174,11 @@ def sides(frames: Iterable[FeatureFrame], *, windows: int = WINDOWS) -> dict[str
         for name, column in columns.items():
             if column.kind is not None:
                 own = parts.setdefault(name, [])
+                counted = count(column, before=own[-1] if own else None)
                 if filled:
-                    own[-1] += count(column)
+                    own[-1] += counted
                 else:
-                    own.append(count(column))
+                    own.append(counted)
         filled = (filled + 1) % size
         if not filled and parts and len(next(iter(parts.values()))) == 2 * windows:
             parts = {name: [a + b for a, b in zip(own[::2], own[1::2], strict=True)] for name, own in parts.items()}
@@ -194,7 +196,7 @@ def _short_end_joined(parts: Sequence[Tally]) -> list[Tally]:
     return [*parts[:-2], parts[-2] + parts[-1]] if len(parts) > 1 else list(parts)
 
 
-def _count(column: Column) -> Tally:
+def _count(column: Column, most: int) -> Tally:
     null, missing, expired = column.states()
     rows = len(column.statuses)
     if column.kind == "category":
@@ -213,7 +215,7 @@ def _count(column: Column) -> Tally:
         nan=len(values) - end,
         minus_infinity=first,
         plus_infinity=end - after,
-        numbers=Numbers.of(values[first:after]),
+        numbers=Numbers.of(values[first:after], most=most),
     )
 
 

@@ -46,10 +46,12 @@ class Numbers:
 
     @classmethod
     def of(cls, ascending: Floats, *, most: int = MOST_VALUES) -> Numbers:
-        """Sorted finite values."""
-        starts = _starts(ascending)
-        low = ascending[starts]
-        return cls(low, low, np.diff(starts, append=len(ascending)))._within(most)
+        """Sorted finite values. most: 0 puts them into buckets without a look at how many there are."""
+        starts = _starts(ascending) if most else None
+        if starts is None or len(starts) > most:
+            starts = _starts(_bucket(ascending))
+        ends = np.append(starts[1:], len(ascending))
+        return cls(ascending[starts], ascending[ends - 1], (ends - starts).astype(np.int64))
 
     def add(self, other: Numbers, *, most: int = MOST_VALUES) -> Numbers:
         both = align(self, other)
@@ -144,7 +146,10 @@ def _grouped(low: Floats, high: Floats, counts: Counts, *, buckets: bool) -> tup
 def _bucket(values: Floats) -> Counts:
     """Number of a double's bucket; it ascends with the values."""
     bits = values.view(np.int64)
-    ordered: Counts = (bits ^ ((bits >> 63) & _MAGNITUDE)) >> _BUCKET_BITS
+    ordered: Counts = bits >> 63
+    ordered &= _MAGNITUDE
+    ordered ^= bits
+    ordered >>= _BUCKET_BITS
     return ordered
 
 
@@ -152,4 +157,7 @@ def _starts(ascending: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
     """Where each run of equal values begins."""
     if not len(ascending):
         return np.empty(0, np.intp)
-    return np.concatenate([[0], np.flatnonzero(ascending[1:] != ascending[:-1]) + 1])
+    begins = np.empty(len(ascending), np.bool_)
+    begins[0] = True
+    np.not_equal(ascending[1:], ascending[:-1], out=begins[1:])
+    return np.flatnonzero(begins)
