@@ -50,7 +50,7 @@ class Numbers:
         starts = _starts(ascending) if most else None
         if starts is None or len(starts) > most:
             starts = _starts(_bucket(ascending))
-        ends = np.append(starts[1:], len(ascending))
+        ends = np.append(starts, len(ascending))[1:]
         return cls(ascending[starts], ascending[ends - 1], (ends - starts).astype(np.int64))
 
     def add(self, other: Numbers, *, most: int = MOST_VALUES) -> Numbers:

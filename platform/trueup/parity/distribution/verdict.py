@@ -17,9 +17,9 @@ from trueup.parity.distribution.reasons import reasons
 from trueup.parity.distribution.settings import DriftSettings
 from trueup.parity.results import Bin, Drift
 
+_FLOOR_RESAMPLES = 199
 MOST_LISTED = 50
 """New and vanished categories that are listed, the largest."""
-_FLOOR_RESAMPLES = 999
 _MARGIN = 5
 """How many times finer than needed the smallest p-value of a closer look is."""
 
@@ -137,7 +137,8 @@ def _floors(name: str, pair: Pair, seen: Mapping[str, float], settings: DriftSet
 
 
 def _floor_deals(rate: float) -> int:
-    return max(_FLOOR_RESAMPLES, int(10 / rate) - 1)
+    """So many that five samples lie beyond the distance that chance exceeds at this rate."""
+    return max(_FLOOR_RESAMPLES, int(5 / rate) - 1)
 
 
 def _unbinned(pair: Pair) -> tuple[dict[str, float], dict[str, float]]:
