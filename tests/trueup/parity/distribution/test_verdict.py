@@ -339,7 +339,7 @@ def _json(result: DriftResult) -> str:
 
 
 def test_without_a_change_the_rate_of_alarms_is_the_stated_one() -> None:
-    """`tests/faults/drift_power.py` measures it closely; this bounds it: 40 worlds; each bound fails by luck once in 500."""
+    """`tests/faults/drift_power.py` measures it closely; each bound here fails by luck once in 500."""
     p_values = [
         drift(normal(150, seed, 1), normal(90, seed, 2), min_effect={"v__f": 0.0}).p_value for seed in range(40)
     ]
