@@ -45,6 +45,12 @@ def cramers_v(reference: Sequence[Hashable], current: Sequence[Hashable]) -> flo
     return float(math.sqrt(chi_square / (len(reference) + len(current))))
 
 
+def fisher(reference: Sequence[Hashable], current: Sequence[Hashable]) -> float:
+    """Fisher's exact test, two-sided, of two values."""
+    table = _counts(reference, current)
+    return float(stats.fisher_exact(table).pvalue) if len(table[0]) == 2 else 1.0
+
+
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in stats.false_discovery_control(p_values, method="bh")]
 

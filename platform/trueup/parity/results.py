@@ -201,7 +201,8 @@ class Profile:
 
     rows: all of them, the states included. null, missing, expired: by state (a training set knows no more than null).
     nan, infinite, outliers: among the values; an outlier lies outside the reference's own range as `Drift` states it.
-    quantiles: name (`min`, `p01`, `p25`, `p50`, `p75`, `p99`, `max`) -> value, of the finite numbers; empty for others.
+    quantiles: name (`min`, `p01`, `p25`, `p50`, `p75`, `p99`, `max`) -> value, of the finite numbers (of
+    instants microseconds since 1970); empty for others.
     """
 
     rows: int

@@ -102,7 +102,7 @@ def drift_samples(
     settings = settings or DriftSettings()
     known = {name for directory in directories for name in read_contract(directory).columns}
     _check_features("feature", features or (), known)
-    _check_features("drift.min_effect", settings.min_effect, known)
+    _check_features("drift.min_effect", (name.partition("[")[0] for name in settings.min_effect), known)
     found: set[str] = set()
     for directory in directories:
         progress(f"read {directory.parent.name}/{directory.name}")

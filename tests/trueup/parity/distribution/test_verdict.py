@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.oracles import distribution as oracle
 from tests.trueup.parity.distribution.frames import compared, drift, frame
@@ -296,6 +296,20 @@ def test_too_few_blocks_to_be_sure_at_the_stated_rate_are_counted() -> None:
     sample = Sample("s", frame({"f": values}), blocks)
     half = Sample("s", frame({"f": values[:100]}), blocks[:100])
     assert dict(check_distribution(Samples("m", None, sample, half)).uncompared) == {TOO_FEW_BLOCKS: 1}
+
+
+# What chance does
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_of_two_values_and_sides_of_one_size_the_p_value_is_fishers(first: int, second: int) -> None:
+    """Then every distance grows with the same difference, so the joint test is Fisher's exact one, but for the luck of
+    the deals: five of its standard deviations."""
+    sides = [["a"] * (10 + count) + ["b"] * (90 - count) for count in (first, second)]
+    found = drift(*sides, min_effect={"v__f": 0.0}, resamples=4999)
+    exact = oracle.fisher(*sides)
+    assert found.p_value == pytest.approx(exact, abs=5 * (exact * (1 - exact) / 5000) ** 0.5 + 1 / 5000)
 
 
 # Many features
