@@ -86,7 +86,7 @@ def run_served(
         facts["since"] = format_instant(start)
     if end is not None:
         facts["until"] = format_instant(end)
-    return Report(started, clock(), tuple(results), _environment(), facts)
+    return Report(started, clock(), tuple(results), environment(), facts)
 
 
 def run_online(
@@ -137,14 +137,15 @@ def run_online(
         "online store read as of": format_instant(now),
         **_ledger_facts(ledger),
     }
-    return Report(started, clock(), tuple(results), _environment(), facts)
+    return Report(started, clock(), tuple(results), environment(), facts)
 
 
 def _ledger_facts(ledger: Ledger | None) -> dict[str, str]:
     return {"ledger": str(ledger.path) if ledger is not None else "none: the views' declared schedules stand in"}
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Package -> version, of what a run is made with."""
     found = {}
     for package in _PACKAGES:
         try:

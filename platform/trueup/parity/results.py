@@ -205,7 +205,8 @@ class Profile:
 
     rows: all of them, the states included. null, missing, expired: by state (a training set knows no more than null).
     nan, infinite, outliers: among the values; an outlier lies outside the reference's own range as `Drift` states it.
-    quantiles: name (`min`, `p01`, `p25`, `p50`, `p75`, `p99`, `max`) -> value, of the finite numbers; empty for others.
+    quantiles: name (`min`, `p01`, `p25`, `p50`, `p75`, `p99`, `max`) -> value, of the finite numbers (of
+    instants microseconds since 1970); empty for others.
     """
 
     rows: int
@@ -219,27 +220,35 @@ class Profile:
     quantiles: Mapping[str, float] = field(default_factory=dict)
 
 
+BinKind = Literal["state", "value", "range", "category", "rest"]
+"""state: no finite value (null, missing, expired, NaN, an infinity). value: one number. rest: all other categories."""
+
+
 @dataclass(frozen=True)
 class Bin:
     """Rows of both sides in one bin. label: as a person reads it (`null`, `[0, 5)`, a category). low, high: of a range
-    of numbers; None for any other bin and for an open end."""
+    or a value (of instants microseconds since 1970); None for any other bin. A range holds low and not high, the last
+    one both."""
 
     label: str
     reference: int
     current: int
     low: float | None = None
     high: float | None = None
+    kind: BinKind = "category"
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One feature, reference against current.
+    """One feature, reference against current. Of a list, its length or its items (`view__feature[item]`).
 
-    distances: statistic (`null_rate`, `psi`, `js`, `ks`, `wasserstein`, `categories`, `outliers`) -> its value.
-    thresholds: what each would exceed by chance at the stated rate, from resampling the reference. p_value: of the
-    feature; q_value: after Benjamini-Hochberg over the features of the result. drifted: q_value is small and the
-    distance is large enough to matter, whatever the number of rows. reasons: plain sentences, of a drifted feature.
-    new_categories, vanished_categories: with their rows, most first.
+    distances: statistic (see `trueup.parity.distribution.distances`) -> its value. thresholds: what one of them would
+    reach by chance at the stated rate, from resampling. floors: the smallest that counts. errors: how wrong a distance
+    may be that is computed from buckets; exact where absent. p_value: of all distances of the feature together;
+    q_value: after Benjamini-Hochberg over the features of the result. drifted: q_value is at most the stated rate, and
+    a distance reaches both its threshold and its floor. reasons: plain sentences, of a drifted feature.
+    new_categories, vanished_categories: with their rows, most first. outlier_range: of the reference; the profiles'
+    outliers lie outside.
     """
 
     dtype: str
@@ -254,6 +263,9 @@ class Drift:
     new_categories: tuple[tuple[str, int], ...] = ()
     vanished_categories: tuple[tuple[str, int], ...] = ()
     bins: tuple[Bin, ...] = ()
+    floors: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, float] = field(default_factory=dict)
+    outlier_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -262,7 +274,8 @@ class DriftResult:
 
     reference, current: what they are, as text (`training set of flights@3`, `served 2013-11-01 to 2013-11-08`).
     rates: stated false-alarm rate, smallest effect that counts, and the like, by name.
-    uncompared: reason -> features that could not be tested.
+    uncompared: reason -> features that could not be tested. notes: label -> how the rows were taken, and what else was
+    found and decides nothing.
     """
 
     check: Literal["distribution"]
@@ -277,6 +290,7 @@ class DriftResult:
     rates: Mapping[str, float] = field(default_factory=dict)
     features: Mapping[str, Drift] = field(default_factory=dict)
     uncompared: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
 
     @property
