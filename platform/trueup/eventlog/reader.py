@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -72,8 +72,18 @@ def read_log(
     Raises SourceError for a directory that is no log, and for a file in it that is damaged or not of it;
     InputError for a role there is not. Files still being written (hidden names) are not part of a log yet.
     """
+    if unknown := sorted(set(roles or ()) - set(ROLES)):
+        raise InputError("roles", f"roles: {unknown[0]!r} is not one of {', '.join(ROLES)}.")
     contract = read_contract(directory)
-    return ServedLog(contract, _sorted(_tables(directory, contract, start, end, models, roles), log_schema(contract)))
+    schema = log_schema(contract)
+    tables = [
+        _select(_read_file(path, schema), start, end, models, roles)
+        for day, path in _files(directory)
+        if _overlaps(day, start, end)
+    ]
+    table = pa.concat_tables([schema.empty_table(), *tables])
+    order = pc.sort_indices(table, [(name, "ascending") for name in (LOG_TIMESTAMP, REQUEST_ID, ROW, ROLE, MODEL)])
+    return ServedLog(contract, table.take(order).combine_chunks())
 
 
 def read_log_batches(
@@ -84,44 +94,30 @@ def read_log_batches(
     end: datetime | None = None,
     models: Collection[str] | None = None,
 ) -> Iterator[ServedLog]:
-    """The same rows as `read_log`, some files at a time: about `most_rows` rows, and at most those and one file's more.
+    """The rows of `read_log`, some files at a time: at most `most_rows`, unless one file has more.
 
-    Each batch is sorted by itself. Never none: a log without such rows is one empty batch.
+    Each batch is sorted by itself. A log without such rows is no batch.
     """
     contract = read_contract(directory)
-    waiting: list[pa.Table] = []
-    rows, given = 0, False
-    for table in _tables(directory, contract, start, end, models, None):
-        if waiting and rows + table.num_rows > most_rows:
-            yield ServedLog(contract, _sorted(waiting, log_schema(contract)))
-            waiting, rows, given = [], 0, True
-        waiting.append(table)
-        rows += table.num_rows
-    if rows or not given:
-        yield ServedLog(contract, _sorted(waiting, log_schema(contract)))
-
-
-def _tables(
-    directory: Path,
-    contract: FeatureContract,
-    start: datetime | None,
-    end: datetime | None,
-    models: Collection[str] | None,
-    roles: Collection[Role] | None,
-) -> Iterator[pa.Table]:
-    """The wanted rows of each file, in the files' order."""
-    if unknown := sorted(set(roles or ()) - set(ROLES)):
-        raise InputError("roles", f"roles: {unknown[0]!r} is not one of {', '.join(ROLES)}.")
     schema = log_schema(contract)
+    waiting: list[pa.Table] = []
+
+    def batch() -> ServedLog:
+        table = pa.concat_tables(waiting)
+        order = pc.sort_indices(table, [(name, "ascending") for name in (LOG_TIMESTAMP, REQUEST_ID, ROW, ROLE, MODEL)])
+        return ServedLog(contract, table.take(order).combine_chunks())
+
     for day, path in _files(directory):
-        if _overlaps(day, start, end):
-            yield _select(_read_file(path, schema), start, end, models, roles)
-
-
-def _sorted(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
-    table = pa.concat_tables([schema.empty_table(), *tables])
-    order = pc.sort_indices(table, [(name, "ascending") for name in (LOG_TIMESTAMP, REQUEST_ID, ROW, ROLE, MODEL)])
-    return table.take(order).combine_chunks()
+        if not _overlaps(day, start, end):
+            continue
+        table = _select(_read_file(path, schema), start, end, models, None)
+        if waiting and sum(part.num_rows for part in waiting) + table.num_rows > most_rows:
+            yield batch()
+            waiting = []
+        if table.num_rows:
+            waiting.append(table)
+    if waiting:
+        yield batch()
 
 
 def read_contract(directory: Path) -> FeatureContract:

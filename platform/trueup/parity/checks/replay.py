@@ -44,23 +44,23 @@ class Scored:
     """Some rows as they were logged.
 
     features: as served. predictions: float64, as logged; null where none was. keys: the entity and request columns.
-    offline: the features training reads for these rows; None where they cannot be read.
+    offline: the features training reads for these rows, or why they cannot be read; None when nobody asked.
     """
 
     features: FeatureFrame
     predictions: pa.Array
     keys: pa.Table
     labels: Labels
-    offline: FeatureFrame | None = None
+    offline: FeatureFrame | str | None = None
 
 
 @dataclass(frozen=True)
 class ReplayedModel:
     """What one model version said, and the model itself.
 
-    batches: its rows; read once, one at a time. others: version -> how to load another version of the model, tried in
-    this order on predictions that this one does not give. known_at, service, contract: of the model. uncompared:
-    reason -> rows that are in no batch. notes: what else is known of the evidence.
+    rows: in the log. batches: those to replay, read one at a time. others: version -> how to load another version of
+    the model, tried in this order on predictions that this one does not give. known_at, service, contract: of the
+    model. uncompared: reason -> rows that are in no batch. notes: what else is known of the evidence.
     """
 
     model: str
@@ -68,6 +68,7 @@ class ReplayedModel:
     known_at: str
     service: str
     contract: str
+    rows: int
     predict: Predict
     batches: Iterable[Scored]
     others: Mapping[str, Callable[[], Predict]] = field(default_factory=dict)
@@ -103,7 +104,7 @@ def check_replay(replayed: ReplayedModel) -> Result:
     """Every logged prediction, of answers and shadows. Raises TrueupError when the model cannot predict these rows."""
     total, moves, other_versions = Tally(), Moves(), dict.fromkeys(replayed.others, 0)
     by_role: dict[str, RoleResult] = {}
-    not_logged = 0
+    not_logged, offline_problem = 0, None
     for batch in replayed.batches:
         logged = np.flatnonzero(np.asarray(batch.predictions.is_valid()))
         not_logged += len(batch.predictions) - len(logged)
@@ -117,7 +118,9 @@ def check_replay(replayed: ReplayedModel) -> Result:
         mismatched = np.flatnonzero(findings.comparison.codes[PREDICTION] >= Outcome.VALUE)
         if len(mismatched):
             _count_other_versions(replayed, _rows(part, mismatched), other_versions)
-        if part.offline is not None:
+        if isinstance(part.offline, str):
+            offline_problem = offline_problem or part.offline
+        elif part.offline is not None:
             moves += _moves(predicted(replayed, replayed.predict, part.offline), again, replayed.threshold)
     return Result(
         check=CHECK,
@@ -134,7 +137,7 @@ def check_replay(replayed: ReplayedModel) -> Result:
         notes={
             **replayed.notes,
             **_version_notes(replayed, other_versions),
-            **_move_notes(moves, replayed.threshold),
+            **_move_notes(moves, replayed.threshold, offline_problem),
         },
     )
 
@@ -169,7 +172,7 @@ def _rows(batch: Scored, rows: npt.NDArray[np.int64]) -> Scored:
         batch.predictions.take(positions),
         batch.keys.take(positions),
         batch.labels.subset(rows),
-        None if batch.offline is None else of(batch.offline),
+        of(batch.offline) if isinstance(batch.offline, FeatureFrame) else batch.offline,
     )
 
 
@@ -222,10 +225,12 @@ def _version_notes(replayed: ReplayedModel, found: Mapping[str, int]) -> dict[st
     }
 
 
-def _move_notes(moves: Moves, threshold: float) -> dict[str, str]:
+def _move_notes(moves: Moves, threshold: float, problem: str | None) -> dict[str, str]:
+    unread = {} if problem is None else {"offline features not read": problem}
     if not moves.rows:
-        return {}
+        return unread
     return {
+        **unread,
         "on offline features": f"{moves.moved:,} of {moves.rows:,} predictions move",
         "mean move": f"{moves.total / _UNIT / moves.rows:.6f}",
         "largest move": f"{moves.largest:.6f}",
