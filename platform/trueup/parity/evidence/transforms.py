@@ -1,4 +1,4 @@
-"""On-demand views as the registry has them, and rows to try them on: real ones where there are any, and made-up ones."""
+"""On-demand views as the registry has them, and rows to try them on: real ones where there are any, and generated."""
 
 from __future__ import annotations
 
