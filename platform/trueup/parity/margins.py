@@ -92,7 +92,7 @@ def _variance_bound(freedom: int) -> float:
 def _beta_binomial_quantile(rows: int, share: float, correlation: float, tail: float) -> int:
     """The smallest count that a beta-binomial of `rows` exceeds with probability at most `tail`."""
     counts = np.arange(rows + 1)
-    if correlation > 0:
+    if correlation >= 1e-6:  # below, the gammas of huge numbers would only add noise to a binomial
         scale = (1 - correlation) / correlation
         a, b = share * scale, (1 - share) * scale
         logs = np.array(

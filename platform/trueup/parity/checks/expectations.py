@@ -17,6 +17,7 @@ from trueup.parity.suite import for_rows
 from trueup.parity.tally import shown
 
 CHECK: Literal["expectations"] = "expectations"
+NOT_NULL = "expect_column_values_to_not_be_null"
 SHOWN_VALUES = 6
 """How many values of a set, or against an expectation, are shown."""
 
@@ -109,7 +110,8 @@ def _observed(item: Validated, examined: int) -> str | None:
     if item.error is not None:
         return item.error
     if item.unexpected:
-        such = f", such as {_text(list(item.values))}" if any(value is not None for value in item.values) else ""
+        few = list(dict.fromkeys(shown(value) for value in item.values))[:SHOWN_VALUES]
+        such = "" if item.kind == NOT_NULL else f", such as {', '.join(few)}"
         return f"{item.unexpected / max(examined, 1):.4%} against it{such}"
     return item.observed
 

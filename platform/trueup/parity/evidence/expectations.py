@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TELEMETRY = "GX_ANALYTICS_ENABLED"
 INDEX = "index.html"
+_NUMBER = "number"
 _EXTENSION_TYPES: Mapping[pa.DataType, Any] = {
     pa.bool_(): pd.BooleanDtype(),
     pa.int32(): pd.Int32Dtype(),
@@ -131,7 +132,7 @@ class Validator:
                 gx.ValidationDefinition(
                     name="served window",
                     data=rows.add_batch_definition_whole_dataframe("rows"),
-                    suite=context.suites.add(gx.ExpectationSuite(**suite)),
+                    suite=context.suites.add(gx.ExpectationSuite(**_numbered(suite))),
                 )
             )
             result = run.run(
@@ -141,8 +142,8 @@ class Validator:
             )
             if self.docs is not None:
                 _build_pages(context, self.docs)
-        found = {item.expectation_config.id: item for item in result.results}
-        return tuple(_validated(item, found[item["id"]].to_json_dict()) for item in suite["expectations"])
+        found = {item.expectation_config.meta[_NUMBER]: item.to_json_dict() for item in result.results}
+        return tuple(_validated(item, found[number]) for number, item in enumerate(suite["expectations"]))
 
 
 def import_great_expectations() -> ModuleType:
@@ -168,6 +169,14 @@ def window_frame(values: pa.Table) -> pd.DataFrame:
         else:
             frame[name] = column.to_pandas(types_mapper=_EXTENSION_TYPES.get)
     return frame
+
+
+def _numbered(suite: Mapping[str, Any]) -> dict[str, Any]:
+    """Each expectation with its place in the suite: results come in another order, and under ids that GX made up."""
+    expectations = [
+        {**item, "meta": {**item["meta"], _NUMBER: number}} for number, item in enumerate(suite["expectations"])
+    ]
+    return {**suite, "expectations": expectations}
 
 
 def _build_pages(context: Any, folder: Path) -> None:
