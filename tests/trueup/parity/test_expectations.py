@@ -1,9 +1,8 @@
-"""Great Expectations runs our suites, and says what the slow reading of them says. It sends nothing and leaves nothing."""
+"""Great Expectations runs our suites, and says what the slow reading of them says. It sends nothing."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -166,9 +165,9 @@ def test_data_docs_are_built_where_they_are_asked_for(tmp_path: Path) -> None:
     docs = DataDocs(tmp_path / "report" / "docs", tmp_path / "report")
     result = check(served(1200), validate=Validator(AT, docs.of("buyers", "1")), data_docs=docs.link("buyers", "1"))
     assert result.data_docs == "docs/buyers-1/index.html"
-    index = (tmp_path / "report" / result.data_docs).read_text(encoding="utf-8")
-    (page,) = re.findall(r'href="(validations/[^"]+\.html)"', index)[:1]
-    assert "buyer__city" in (docs.of("buyers", "1") / page).read_text(encoding="utf-8")
+    assert (tmp_path / "report" / str(result.data_docs)).is_file()
+    (page,) = (docs.of("buyers", "1") / "validations").rglob("*.html")
+    assert "buyer__city" in page.read_text(encoding="utf-8")
 
 
 def test_great_expectations_is_imported_only_to_run_a_suite_and_makes_no_connection(tmp_path: Path) -> None:

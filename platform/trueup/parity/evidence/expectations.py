@@ -195,9 +195,7 @@ def _build_pages(context: Any, folder: Path) -> None:
 
 def _validated(item: Mapping[str, Any], found: Mapping[str, Any]) -> Validated:
     result = found["result"]
-    error = (
-        found["exception_info"].get("exception_message") if found["exception_info"].get("raised_exception") else None
-    )
+    error = _error(found["exception_info"])
     observed = result.get("observed_value")
     return Validated(
         kind=str(item["type"]),
@@ -209,5 +207,13 @@ def _validated(item: Mapping[str, Any], found: Mapping[str, Any]) -> Validated:
         unexpected=int(result["unexpected_count"]) if "unexpected_count" in result else None,
         values=tuple(result.get("partial_unexpected_list") or ()),
         observed=None if observed is None else str(observed),
-        error=None if error is None else str(error).strip().splitlines()[0],
+        error=error,
     )
+
+
+def _error(info: Mapping[str, Any]) -> str | None:
+    """The first line of what was raised, whether GX says it of the expectation or of one of its metrics."""
+    for part in (info, *(value for value in info.values() if isinstance(value, dict))):
+        if part.get("raised_exception") is True:
+            return str(part.get("exception_message") or "it failed").strip().splitlines()[0]
+    return None
