@@ -41,7 +41,7 @@ def kinds(proof: Proof) -> set[str]:
 
 ROW_WISE = {
     "share": (
-        "    return {'y': [None if x is None or not limit else x / limit for x, limit in zip(given['x'], given['limit'])]}",
+        "    return {'y': [None if x is None or not n else x / n for x, n in zip(given['x'], given['limit'])]}",
         "python",
         "Float64",
     ),
@@ -65,7 +65,7 @@ LOOKS_BEYOND = {
 }
 
 PANDAS_BEYOND = {
-    "mean": "    return pd.DataFrame({'y': given['x'].fillna(0).clip(-9, 9).mean() + 0 * given['limit'].fillna(0).clip(0, 1)})",
+    "mean": "    x = given['x'].fillna(0.0).clip(-9, 9)\n    return pd.DataFrame({'y': x - x.mean()})",
     "index": "    return pd.DataFrame({'y': given.index.astype(float)})",
 }
 
@@ -111,12 +111,18 @@ def test_a_function_that_never_gives_the_same_is_unstable() -> None:
 
 
 def test_a_function_that_remembers_is_unstable() -> None:
-    body = "    calls = pd.__dict__.setdefault('calls', [])\n    calls.append(1)\n    return {'y': [float(len(calls))] * len(given['x'])}"
+    body = (
+        "    calls = tried.__dict__.setdefault('calls', [])\n    calls.append(1)\n"
+        "    return {'y': [float(len(calls))] * len(given['x'])}"
+    )
     assert "unstable" in kinds(prove(body))
 
 
 def test_a_function_that_changes_its_inputs_is_found_where_it_changed_them() -> None:
-    body = "    given['limit'][:] = [0.0 if v is None else v for v in given['limit']]\n    return {'y': [1.0] * len(given['x'])}"
+    body = (
+        "    given['limit'][:] = [0.0 if v is None else v for v in given['limit']]\n"
+        "    return {'y': [1.0] * len(given['x'])}"
+    )
     proof = prove(body)
     nulls = {row for row, value in enumerate(ROWS.column("limit").to_pylist()) if value is None}
     assert {row for row, _ in proof.deviations} == nulls
