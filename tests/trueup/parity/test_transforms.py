@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -93,8 +94,14 @@ def test_rows_that_fail_each_time_are_counted_and_rows_add_up() -> None:
 
 
 def test_a_view_that_fails_on_every_row_could_not_be_tried() -> None:
-    with pytest.raises(ContractError, match=r"no value for any of 2 rows tried\..*NameError"):
-        check("def tried(given):\n    return missing\n", rows(1.0, 2.0))
+    result = check("def tried(given):\n    return missing\n", rows(1.0, 2.0))
+    assert (result.verdict, result.uncompared) == ("could not run", {REFUSED: 2})
+    assert re.search(r"no value for any of 2 rows tried .*NameError", str(result.problem))
+
+
+def test_a_source_that_does_not_run_is_an_error() -> None:
+    with pytest.raises(ContractError, match="its source does not run"):
+        check("def tried(given)\n", rows(1.0))
 
 
 def test_no_rows_could_not_run() -> None:

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 
 from trueup.contracts.contract import OnDemand
-from trueup.errors import ContractError
 from trueup.features.row_wise import Deviation, Proof, prove_row_wise
 from trueup.frame import STATUS, Status
 from trueup.instants import EPOCH
@@ -26,6 +25,7 @@ from trueup.parity.results import Result
 from trueup.parity.tally import Labels, Tally
 
 CHECK: Literal["transforms"] = "transforms"
+FAILS = "fails on"
 BATCH_DEPENDENT = "odfv_batch_dependent"
 REFUSED = "its function fails on the row, each time"
 """Reason of rows that give no value of the declared type in any way, so that there is nothing to compare."""
@@ -66,11 +66,10 @@ def check_transforms(tried: TriedView) -> Result:
         total += tally_pairs(_pairs(tried, rows, proof))
         refused += len(proof.refused)
         notes |= _notes(rows, proof)
+    problem = None
     if refused and not total.rows:
-        raise ContractError(
-            f"on-demand view {tried.view.name}: its function gave no value for any of {refused:,} rows tried.",
-            hint="; ".join(f"{name}: {note}" for name, note in notes.items() if "fail" in name),
-        )
+        why = "; ".join(f"{name}: {note}" for name, note in notes.items() if name.startswith(FAILS))
+        problem = f"its function gave no value for any of {refused:,} rows tried ({why})"
     return Result(
         check=CHECK,
         subject=tried.view.name,
@@ -83,6 +82,7 @@ def check_transforms(tried: TriedView) -> Result:
         uncompared={REFUSED: refused} if refused else {},
         samples=total.samples,
         notes=notes,
+        problem=problem,
     )
 
 
@@ -137,7 +137,7 @@ def _notes(rows: RowSet, proof: Proof) -> dict[str, str]:
     notes = {f"{rows.name} rows": f"{proof.rows:,} {rows.source}"}
     if proof.refused:
         row = min(proof.refused)
-        notes[f"fails on {rows.name} rows"] = (
+        notes[f"{FAILS} {rows.name} rows"] = (
             f"{len(proof.refused):,} of {proof.rows:,}, such as row {row}: {proof.refused[row]}"
         )
     ways: dict[str, set[int]] = {}
