@@ -17,6 +17,7 @@ from trueup.models.environment import take_environment
 from trueup.models.git import git_state
 from trueup.models.reference import REFERENCE_FILE, reference_bytes
 from trueup.models.tracking import Dataset, Tracking, TrainingRun
+from trueup.parity.suite import SUITE_FILE, suite_bytes
 from trueup.stores.ledger import Ledger
 from trueup_training.dataset import Counts, Progress, TrainingSet, build_training_set
 from trueup_training.fit import fit, holdout_metrics, predict
@@ -100,6 +101,7 @@ def train(
         git_commit=git.commit,
         git_dirty=git.dirty,
     )
+    learned_from = data.features.slice(0, data.counts.train)
     tell("MLflow")
     logged = tracking.log(
         TrainingRun(
@@ -111,7 +113,10 @@ def train(
             git=git,
             environment=environment,
             started=started,
-            files={REFERENCE_FILE: reference_bytes(data.features.slice(0, data.counts.train), seed=recipe.seed)},
+            files={
+                REFERENCE_FILE: reference_bytes(learned_from, seed=recipe.seed),
+                SUITE_FILE: suite_bytes(contract, learned_from, model=recipe.model.name),
+            },
         ),
         finished=clock(),
     )

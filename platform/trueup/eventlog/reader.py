@@ -86,6 +86,40 @@ def read_log(
     return ServedLog(contract, table.take(order).combine_chunks())
 
 
+def read_log_batches(
+    directory: Path,
+    *,
+    most_rows: int,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    models: Collection[str] | None = None,
+) -> Iterator[ServedLog]:
+    """The rows of `read_log`, some files at a time: at most `most_rows`, unless one file has more.
+
+    Each batch is sorted by itself. A log without such rows is no batch.
+    """
+    contract = read_contract(directory)
+    schema = log_schema(contract)
+    waiting: list[pa.Table] = []
+
+    def batch() -> ServedLog:
+        table = pa.concat_tables(waiting)
+        order = pc.sort_indices(table, [(name, "ascending") for name in (LOG_TIMESTAMP, REQUEST_ID, ROW, ROLE, MODEL)])
+        return ServedLog(contract, table.take(order).combine_chunks())
+
+    for day, path in _files(directory):
+        if not _overlaps(day, start, end):
+            continue
+        table = _select(_read_file(path, schema), start, end, models, None)
+        if waiting and sum(part.num_rows for part in waiting) + table.num_rows > most_rows:
+            yield batch()
+            waiting = []
+        if table.num_rows:
+            waiting.append(table)
+    if waiting:
+        yield batch()
+
+
 def read_contract(directory: Path) -> FeatureContract:
     """The contract a log directory was written under."""
     path = directory / CONTRACT_FILE

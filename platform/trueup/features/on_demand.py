@@ -91,7 +91,7 @@ def _run_python(view: OnDemand, columns: Columns) -> Mapping[str, Any]:
     # Lists of its own for the function: it may change what it is given.
     given = {name: list(values) for name, values in columns.items()}
     try:
-        results = _function(view.name, view.code)(given)
+        results = function_of(view.name, view.code)(given)
     except Exception as error:
         raise ContractError(f"on-demand view {view.name} failed: {type(error).__name__}: {error}.") from error
     if not isinstance(results, Mapping):
@@ -101,38 +101,64 @@ def _run_python(view: OnDemand, columns: Columns) -> Mapping[str, Any]:
     return results
 
 
+def evaluate_at_once(view: OnDemand, inputs: pa.Table) -> dict[str, pa.Array]:
+    """A pandas view over all rows in one call, as plain Feast's offline retrieval makes it: pandas' own types, a null
+    integer a NaN. Only to prove what `evaluate` does not rely on: that the batch makes no difference.
+
+    inputs: `view__feature` and request columns.
+    """
+    short = {feature: inputs.column(f"{source}__{feature}") for source, feature in view.inputs}
+    table = pa.table({**{name: inputs.column(name) for name in inputs.column_names}, **short})
+    results = _call_pandas(view, table.to_pandas(), inputs.num_rows)
+    return {item.name: _array(view, item, results, inputs.num_rows) for item in view.outputs}
+
+
 def _run_pandas(view: OnDemand, columns: Columns, rows: int) -> Mapping[str, Any]:
     results: dict[str, list[Any]] = {item.name: [] for item in view.outputs}
     for row in range(rows):
-        one = _call_pandas(view, {name: [values[row]] for name, values in columns.items()})
+        one = _call_pandas(view, pd.DataFrame({name: [values[row]] for name, values in columns.items()}), 1)
         for name, values in results.items():
-            values.append(_plain(one[name].iloc[0]))
+            values += one[name]
     return results
 
 
-def _call_pandas(view: OnDemand, columns: Columns) -> pd.DataFrame:
-    function = _function(view.name, view.code)
+def _call_pandas(view: OnDemand, inputs: pd.DataFrame, rows: int) -> dict[str, list[Any]]:
+    """Output name -> plain Python values, null for NA."""
     try:
-        frame: pd.DataFrame = function(pd.DataFrame(columns))
+        outputs = function_of(view.name, view.code)(inputs)
     except Exception as error:
         raise ContractError(f"on-demand view {view.name} failed: {type(error).__name__}: {error}.") from error
-    return frame
+    if not isinstance(outputs, pd.DataFrame):
+        raise ContractError(f"on-demand view {view.name} returned a {type(outputs).__name__}; expected a DataFrame.")
+    if missing := [item.name for item in view.outputs if item.name not in outputs.columns]:
+        raise ContractError(
+            f"on-demand view {view.name} did not return {missing[0]!r}; "
+            f"it returned {sorted(map(str, outputs.columns))}."
+        )
+    if len(outputs) != rows:
+        raise ContractError(
+            f"on-demand view {view.name} returned {len(outputs)} rows for {rows}; a row-wise function returns as many."
+        )
+    return {item.name: [_plain(value) for value in outputs[item.name]] for item in view.outputs}
 
 
 def _run_batches(view: OnDemand, columns: Columns, rows: int, batches: Batches) -> Mapping[str, Any]:
     results: dict[str, list[Any]] = {item.name: [None] * rows for item in view.outputs}
     for batch in batches:
         given: Columns = {name: [values[row] for row in batch] for name, values in columns.items()}
-        some = _call_pandas(view, given) if view.mode == "pandas" else _run_python(view, given)
+        pandas = view.mode == "pandas"
+        some = _call_pandas(view, pd.DataFrame(given), len(batch)) if pandas else _run_python(view, given)
         for name, values in results.items():
             if name not in some or len(some[name]) != len(batch):
                 raise ContractError(f"on-demand view {view.name} did not return {name!r} for each of its rows.")
             for row, value in zip(batch, some[name], strict=True):
-                values[row] = _plain(value) if view.mode == "pandas" else value
+                values[row] = value
     return results
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, (list, np.ndarray)):
+        return [_plain(item) for item in value]
     return None if pd.isna(value) else value.item() if hasattr(value, "item") else value
 
 
@@ -140,14 +166,22 @@ def _array(view: OnDemand, item: Field, results: Mapping[str, Any], rows: int) -
     if item.name not in results:
         raise ContractError(f"on-demand view {view.name} did not return {item.name!r}; it returned {sorted(results)}.")
     values = results[item.name]
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise ContractError(
+            f"on-demand view {view.name}: {item.name} is a {type(values).__name__}; expected a list, one value a row."
+        )
     if len(values) != rows:
         raise ContractError(
             f"on-demand view {view.name}: {item.name} has {len(values)} values for {rows} rows; "
             "a row-wise function returns one for each."
         )
+    if pa.types.is_integer(item.arrow) and (cut := [v for v in values if isinstance(v, float) and v % 1 > 0]):
+        raise ContractError(  # Arrow would cut the fraction off, unsaid
+            f"on-demand view {view.name}: {item.name} is declared {item.dtype}, and the function returned {cut[0]!r}."
+        )
     try:
         return pa.array(values, type=item.arrow)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise ContractError(f"on-demand view {view.name}: {item.name} is declared {item.dtype}: {error}.") from error
 
 
@@ -163,7 +197,7 @@ def _input_columns(view: OnDemand) -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def _function(name: str, code: str) -> Callable[[Any], Any]:
+def function_of(name: str, code: str) -> Callable[[Any], Any]:
     """The function made from its recorded source, with the names around it that Feast gives it."""
     namespace: dict[str, Any] = {"pd": pd, "pandas": pd, "np": np, "numpy": np}
     try:

@@ -195,6 +195,12 @@ class Tracking:
         with self._client(create=False) as client:
             return _registered(self._version(client, model, ref))
 
+    def versions(self, model: str) -> tuple[int, ...]:
+        """The registered versions of a model, newest first; none when there is no such model."""
+        with self._client(create=False) as client:
+            found = client.search_model_versions(f"name = '{model}'")
+            return tuple(sorted((int(version.version) for version in found), reverse=True))
+
     def load_card(self, model: str, ref: str | int | None = None) -> ModelCard:
         """The card of a registered model; ModelError when trueup did not train it."""
         with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:

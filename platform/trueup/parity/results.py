@@ -339,6 +339,7 @@ class ExpectationResult:
     """Check `expectations`: the suite that was kept with the model, run on served rows.
 
     suite: its name. data_docs: path of Great Expectations' own pages, relative to the report, where they were built.
+    notes: label -> what else was found and decides nothing.
     """
 
     check: Literal["expectations"]
@@ -351,6 +352,7 @@ class ExpectationResult:
     expectations: tuple[Expectation, ...] = ()
     uncompared: Mapping[str, int] = field(default_factory=dict)
     data_docs: str | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
 
     @property

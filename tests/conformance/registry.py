@@ -1,0 +1,7 @@
+"""The checks that the conformance suite runs over: a new check is one more entry."""
+
+from __future__ import annotations
+
+from tests.conformance.examples import expectations, online, replay, served, transforms
+
+EXAMPLES = tuple(module.EXAMPLE for module in (online, served, replay, transforms, expectations))
