@@ -102,8 +102,7 @@ def timeline(findings: Findings, labels: Labels) -> tuple[Bucket, ...]:
         return np.bincount(number, weights=weights, minlength=buckets).astype(np.int64)
 
     totals = sums(None), sums(compared), sums(mismatched)
-    causes = {name: sums(of_row) for name, of_row in _per_row_causes(findings, len(labels.at)).items()}
-    causes[UNEXPLAINED] = sums(unexplained)
+    causes = {**_per_bucket_causes(findings, number, buckets), UNEXPLAINED: sums(unexplained)}
     return tuple(
         Bucket(
             EPOCH + (origin + index * step) * _MICROSECOND,
@@ -165,16 +164,20 @@ def _per_row(findings: Findings, rows: int) -> tuple[npt.NDArray[np.int64], ...]
     return compared, mismatched, unexplained
 
 
-def _per_row_causes(findings: Findings, rows: int) -> dict[str, npt.NDArray[np.int64]]:
-    """Cause -> its cells of each row, for the causes that were found, in their order."""
+def _per_bucket_causes(
+    findings: Findings, number: npt.NDArray[np.int64], buckets: int
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Cause -> its cells in each bucket, for the causes that were found, in their order. number: bucket of each row."""
     found: dict[str, npt.NDArray[np.int64]] = {}
-    for cause in CAUSES:
-        for bits in findings.causes.values():
-            has = (bits & BIT[cause.name]) != 0
-            if has.any():
-                found.setdefault(cause.name, np.zeros(rows, np.int64))
-                found[cause.name] += has
-    return found
+    for bits in findings.causes.values():
+        rows = np.flatnonzero(bits)  # few of many
+        of_rows = bits[rows]
+        for cause in CAUSES:
+            mine = rows[(of_rows & BIT[cause.name]) != 0]
+            if len(mine):
+                cells_of = np.bincount(number[mine], minlength=buckets)
+                found[cause.name] = found.get(cause.name, np.zeros(buckets, np.int64)) + cells_of
+    return {cause.name: found[cause.name] for cause in CAUSES if cause.name in found}
 
 
 def _samples(case: Case, findings: Findings, labels: Labels) -> Iterator[Sample]:

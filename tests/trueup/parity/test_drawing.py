@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
+import jsonschema
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.browser.example import example
-from tests.trueup.parity.world import World, at
+from tests.trueup.parity.world import World
 
+from trueup.parity.report import Report
 from trueup.parity.results import Bin, Bucket, Cell, Drift, Profile, Sample
+from trueup.parity.sinks import schema
 from trueup.parity.sinks.charts import COLOURS, MOST_BARS, STEP, nice_top, overlay, palette, timeline
 from trueup.parity.sinks.clocks import CHAR, LEFT, RIGHT, Clocks, Label, clocks
+from trueup.parity.sinks.html import render_html
+from trueup.parity.sinks.json import render_json
 from trueup.parity.sinks.words import span
 
 NOON = datetime(2013, 11, 1, 12, tzinfo=UTC)
@@ -262,4 +268,11 @@ def test_the_buckets_of_a_run_know_their_causes_and_a_sample_its_ttl(world: Worl
     ttls = {sample.feature: sample.ttl for sample in result.samples}
     views = {view.name: view.ttl for view in world.contract.views}
     assert ttls["plane__speed"] == views["plane"]
-    assert all(bucket.start >= at(0) for bucket in result.timeline)
+    report = Report(NOON, NOON, (result, *world.check_online(3).values()))
+    jsonschema.Draft202012Validator(schema.committed()).validate(json.loads(render_json(report)))
+    page = render_html(report)
+    for cause in result.by_cause:
+        assert cause in page
+    assert page.count('<svg class="clocks"') == sum(
+        clocks(sample, SIDES) is not None for each in report.cells for sample in each.samples
+    )

@@ -27,7 +27,7 @@ _TOP_ROWS = (9.0, 21.0)
 _LANES = (40.0, 82.0)
 _LANE_ROWS = (14.0, 25.0)
 """Baselines of a lane's labels, below it."""
-_AXIS = 117.0
+AXIS = 117.0
 _AXIS_LABELS = 129.0
 _MARGIN = 0.04
 _FAR = 1.5
@@ -221,6 +221,3 @@ def _format(step: int) -> str:
     if step < 60 * _SECOND:
         return "%H:%M:%S"
     return "%H:%M" if step < 86_400 * _SECOND else "%m-%d" if step < 182 * 86_400 * _SECOND else "%Y-%m"
-
-
-AXIS = _AXIS
