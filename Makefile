@@ -55,6 +55,7 @@ lock: setup ## resolve pyproject.toml again into requirements.lock
 golden: setup ## write the committed bytes of each format again (look at the difference before you commit it)
 	$(BIN)/python -m tests.golden.redis_bytes
 	$(BIN)/python -m tests.golden.assignment
+	$(BIN)/python -m tests.golden.report_schema
 
 clean: ## everything that was made: build/, caches, the feature repository's local data
 	@# The repository's own Redis first: without its folder it could not be found again.
