@@ -267,6 +267,11 @@ class Drift:
     errors: Mapping[str, float] = field(default_factory=dict)
     outlier_range: tuple[float, float] | None = None
 
+    @property
+    def limits(self) -> dict[str, float]:
+        """Name -> what a distance must reach to be more than chance and enough to matter."""
+        return {name: max(limit, self.floors.get(name, 0.0)) for name, limit in self.thresholds.items()}
+
 
 @dataclass(frozen=True)
 class DriftResult:

@@ -70,9 +70,9 @@ def _categories(one: str, many: str, found: Sequence[tuple[str, int]], rows: int
 
 
 def _moves(drift: Drift) -> Iterator[str]:
-    """Of numbers in ranges: where their middle lies, and how wide they are."""
+    """Of numbers: where their middle lies, and how wide they are."""
     before, after = (side.quantiles for side in (drift.reference, drift.current))
-    if not before or not after or all(found.kind != "range" for found in drift.bins):
+    if not before or not after or not {"range", "value"} & {found.kind for found in drift.bins}:
         return
     instants = drift.dtype.startswith("timestamp")
     write = instant_label if instants else "{:.4g}".format

@@ -89,32 +89,28 @@ def _generator(settings: DriftSettings, name: str, look: int) -> np.random.Gener
 def _drift(name: str, pair: Pair, chance: Chance, q_value: float, settings: DriftSettings) -> Drift:
     found, errors = _unbinned(pair)
     seen = {**chance.distances, **found}
-    floors = _floors(name, pair, seen, settings)
-    drifted = q_value <= settings.false_alarm_rate
-    telling = [
-        distance
-        for distance, value in seen.items()
-        if drifted and value >= chance.thresholds[distance] and value >= floors[distance]
-    ]
     unit = spread(pair.reference.whole.numbers)
     new, vanished = _new_and_vanished(pair)
     drift = Drift(
         dtype=pair.reference.dtype,
         reference=profile(pair.reference.whole, unit),
         current=profile(pair.current.whole, unit),
-        drifted=bool(telling),
+        drifted=False,
         p_value=chance.p_value,
         q_value=q_value,
         distances=seen,
         thresholds=chance.thresholds,
-        floors=floors,
+        floors=_floors(name, pair, seen, settings),
         errors=errors,
         new_categories=new[:MOST_LISTED],
         vanished_categories=vanished[:MOST_LISTED],
         bins=pair.layout.bins(),
         outlier_range=None if unit.low is None or unit.high is None else (unit.low, unit.high),
     )
-    return replace(drift, reasons=reasons(drift, telling, _most_changed(pair.layout))) if telling else drift
+    telling = [distance for distance, value in seen.items() if value >= drift.limits[distance]]
+    if q_value > settings.false_alarm_rate or not telling:
+        return drift
+    return replace(drift, drifted=True, reasons=reasons(drift, telling, _most_changed(pair.layout)))
 
 
 def _most_changed(layout: Layout) -> Bin:

@@ -336,7 +336,7 @@ def exceeded(drift: Drift) -> list[str]:
     found = [
         (value / limit if limit > 0 else math.inf, f"{name} {figure(value)} > {figure(limit)}")
         for name, value in drift.distances.items()
-        if (limit := drift.thresholds.get(name)) is not None and value > limit
+        if (limit := drift.limits.get(name)) is not None and value >= limit
     ]
     return [text for _, text in sorted(found, key=lambda each: -each[0])]
 
