@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -69,11 +70,15 @@ def concerned(
     there = here.exact[rows] if way is None else here.distorted.get(way[0], np.zeros(len(here.exact), np.bool_))[rows]
     if times is not None:
         there = there | ((times == NO_TIME) & (way is None))
-    if path.steps and there.any():
+    there = there.copy()
+    before = path.start
+    for toggle, after in path.steps:
         chosen = np.flatnonzero(there)
-        before = search.cells_at(path.before, column, rows[chosen])
-        there = there.copy()
-        there[chosen] &= path.steps[-1][0].concerns(before, served.take(chosen))
+        if not len(chosen):
+            break
+        expected = search.expected if before is path.start else partial(search.cells_at, before)
+        there[chosen] = toggle.concerns(expected(column, rows[chosen]), served.take(chosen))
+        before = after
     return there
 
 
