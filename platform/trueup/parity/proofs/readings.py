@@ -24,7 +24,9 @@ LOCATED = dict[str, Located]
 def by_readings(search: Search, located: LOCATED, *, changes: Sequence[int], on_demand: bool = False) -> None:
     """Every combination of `changes` toggles, with at most one distortion among them, fewest first.
 
-    on_demand: of features of on-demand views (recomputed with all their inputs); else of feature views.
+    on_demand: of features of on-demand views, recomputed with all their inputs; else of feature views. An input that
+    was logged is what the function had, and no other reading of it can have made the feature: only where one was not
+    logged are readings tried.
     """
     ways = list(paths(search.case.reading))
     for number in changes:
@@ -100,6 +102,8 @@ def _try_reading(
     distortion = None if way is None else way[1]
     chosen = {}
     for column in _columns(search, on_demand):
+        if on_demand and path.steps and _all_logged(search, column):
+            continue
         rows = search.rows(column)
         if reading.under_way:
             rows = rows[search.case.under_way[rows]]
@@ -121,6 +125,13 @@ def _try_reading(
 
 def _columns(search: Search, on_demand: bool) -> Iterable[str]:
     return [column for column, mask in search.open.items() if mask.any() and (column in search.of_views) != on_demand]
+
+
+def _all_logged(search: Search, column: str) -> bool:
+    """Whether all inputs of an on-demand feature are features of the service."""
+    contract = search.case.contract
+    owner = next(view for view in contract.on_demand if column in {view.column(item.name) for item in view.outputs})
+    return set(owner.inputs) <= set(contract.features)
 
 
 def _present(served: Cells) -> Mask:
