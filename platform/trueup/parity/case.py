@@ -38,9 +38,10 @@ class Recompute(Protocol):
         """Which of the rows rest on a source row that has both clocks equal with another of other values."""
 
     def at_event_times(
-        self, view: View, reading: Reading, times: Rows, rows: Rows
+        self, view: View, reading: Reading, times: Rows, rows: Rows, width: int = 1
     ) -> tuple[npt.NDArray[np.int64], FeatureFrame]:
-        """Every row the source has of the rows' entities at an event time: positions in `rows`, and the rows found."""
+        """Every row the source has of the rows' entities at an event time (within `width` microseconds from it on):
+        positions in `rows`, and the rows found."""
 
     def event_times(self, view: View, rows: Rows) -> tuple[npt.NDArray[np.int64], Rows]:
         """Event times of all the source has of the rows' entities: positions in `rows`, and the times."""
@@ -145,9 +146,9 @@ class _Part:
         return self.whole.tied(view, reading, self.rows[rows])
 
     def at_event_times(
-        self, view: View, reading: Reading, times: Rows, rows: Rows
+        self, view: View, reading: Reading, times: Rows, rows: Rows, width: int = 1
     ) -> tuple[npt.NDArray[np.int64], FeatureFrame]:
-        return self.whole.at_event_times(view, reading, times, self.rows[rows])
+        return self.whole.at_event_times(view, reading, times, self.rows[rows], width)
 
     def event_times(self, view: View, rows: Rows) -> tuple[npt.NDArray[np.int64], Rows]:
         return self.whole.event_times(view, self.rows[rows])

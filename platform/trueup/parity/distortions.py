@@ -22,8 +22,8 @@ _DEFAULTS: tuple[tuple[Callable[[pa.DataType], bool], Any], ...] = (
     (pa.types.is_boolean, False),
     (pa.types.is_integer, 0),
     (pa.types.is_floating, 0.0),
-    (pa.types.is_string, ""),
-    (pa.types.is_binary, b""),
+    (lambda kind: _is_text(kind), ""),
+    (lambda kind: pa.types.is_binary(kind) or pa.types.is_large_binary(kind), b""),
 )
 
 
@@ -73,7 +73,7 @@ def shifted(cells: Cells, served: Cells) -> Cells | None:
 def items_defaulted(cells: Cells) -> Cells | None:
     """Nulls within lists as the default of their type."""
     kind = cells.values.type
-    if not pa.types.is_list(kind):
+    if not _is_list(kind):
         return None
     default = type_default(kind.value_type)
     return None if default is None else _items(cells, lambda item: default if item is None else item)
@@ -81,7 +81,7 @@ def items_defaulted(cells: Cells) -> Cells | None:
 
 def items_dropped(cells: Cells) -> Cells | None:
     """Lists without their nulls."""
-    if not pa.types.is_list(cells.values.type):
+    if not _is_list(cells.values.type):
         return None
     lists = [
         None if items is None else [item for item in items if item is not None] for items in cells.values.to_pylist()
@@ -124,6 +124,14 @@ DISTORTIONS: tuple[Distortion, ...] = (
 """In the order they are tried."""
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
 def _rounded(array: pa.Array) -> pa.Array:
     numbers = np.asarray(pc.fill_null(array, 0).to_numpy(zero_copy_only=False)).astype(np.float64)
     # The largest floats below 2^63 are integers; 2^63 itself is none any more, and a cast of it is undefined.
@@ -150,7 +158,7 @@ def _leaves(
     values = cells.values
     if applies(values.type):
         return replace(cells, values=change(values))
-    if not pa.types.is_list(values.type) or not applies(values.type.value_type):
+    if not _is_list(values.type) or not applies(values.type.value_type):
         return None
     return replace(cells, values=_with_items(values, change(values.flatten())))
 
@@ -163,16 +171,19 @@ def _items(cells: Cells, change: Callable[[Any], Any]) -> Cells:
 
 def _with_items(lists: pa.Array, items: pa.Array) -> pa.Array:
     """The lists with other items, as many in each."""
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)).astype(np.int32)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-    return pa.ListArray.from_arrays(offsets, items, mask=lists.is_null() if lists.null_count else None)
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)).astype(np.int64)
+    large = pa.types.is_large_list(lists.type)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64() if large else pa.int32())
+    mask = lists.is_null() if lists.null_count else None
+    return (pa.LargeListArray if large else pa.ListArray).from_arrays(offsets, items, mask=mask)
 
 
 def _with_leaf(kind: pa.DataType, leaf: pa.DataType, instead: pa.DataType) -> pa.DataType | None:
     """The type with its innermost type replaced, or None when that is another one."""
-    if pa.types.is_list(kind):
+    if _is_list(kind):
         inner = _with_leaf(kind.value_type, leaf, instead)
-        return None if inner is None else pa.list_(inner)
+        made = pa.large_list if pa.types.is_large_list(kind) else pa.list_
+        return None if inner is None else made(inner)
     return instead if kind == leaf else None
 
 
@@ -183,7 +194,7 @@ def _converter(kind: pa.DataType) -> Callable[[Any], Any] | None:
         return int
     if pa.types.is_floating(kind):
         return float
-    if pa.types.is_string(kind):
+    if _is_text(kind):
         return str
     if pa.types.is_timestamp(kind):
         return _instant

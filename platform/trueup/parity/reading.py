@@ -140,7 +140,6 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle("lag", _known_at("label", "served", declared=True), _older),
     Toggle("missed_materialization", _to_ledger, _older),
     Toggle("ahead_of_ledger", _known_at("served", "label"), _newer),
-    Toggle("ttl_not_enforced", _without_ttl, _is_expired),
     Toggle("redis_refused_equal_ts", _deviating("first_landed"), _same_time),
     Toggle("stale_overwrite", _deviating("last_writer", by_ledger=True), _strictly_older),
     *(
@@ -148,8 +147,10 @@ TOGGLES: tuple[Toggle, ...] = (
         for size in range(1, MOST_RUNS + 1)
     ),
     *(Toggle("ambiguous_source", _deviating("tied", size), _same_time) for size in range(1, MOST_TIED)),
+    Toggle("ttl_not_enforced", _without_ttl, _is_expired),
 )
-"""In the order they are tried: of two that reproduce a cell in as few changes, the first is named."""
+"""In the order they are tried: of two that reproduce a cell in as few changes, the first is named. Of one reading's
+paths the one in this order is taken, so what gives another row stands before what only lets it count."""
 
 
 @dataclass(frozen=True)
@@ -162,11 +163,6 @@ class Path:
     @property
     def reading(self) -> Reading:
         return self.steps[-1][1] if self.steps else self.start
-
-    @property
-    def before(self) -> Reading:
-        """The reading before the last step."""
-        return self.steps[-2][1] if len(self.steps) > 1 else self.start
 
 
 def paths(start: Reading, toggles: Sequence[Toggle] = TOGGLES) -> Iterator[list[Path]]:

@@ -247,11 +247,16 @@ LEFT JOIN trueup.ties AS tie ON tie.first = step.row AND tie.nth = least({nth}, 
             "LEFT JOIN trueup.history AS h ON h.rowid = m.row ORDER BY m.i"
         )
 
-    def at_event_time(self) -> str:
-        """The features of every version whose event time is the `e` that a row of `trueup.asked` brings, in the
-        order of the rows and of their created times; `i` is the row."""
+    def at_event_time(self, width: int = 1) -> str:
+        """The features of every version whose event time is the `e` that a row of `trueup.asked` brings, or at most
+        `width` - 1 microseconds later, in the order of the rows and of their created times; `i` is the row."""
         columns = _list(f"h.{name} AS {name}" for name in self.feature_names)
-        on = " AND ".join([*(f"request.{name} = h.{name}" for name in self.key_names), "request.e = h.e"])
+        on = " AND ".join(
+            [
+                *(f"request.{name} = h.{name}" for name in self.key_names),
+                "request.e = h.e" if width == 1 else f"h.e >= request.e AND h.e < request.e + {width}",
+            ]
+        )
         order = ", ".join(["request.i", "h.c", *(f"h.{name}" for name in self.feature_names)])
         return (
             f"SELECT {columns}h.e AS e, CAST(1 AS TINYINT) AS status, false AS tied, request.i AS i, h.c AS c "

@@ -134,16 +134,16 @@ class ViewHistory:
         return self._rows(table, variation, refuse=refuse)
 
     def at_event_times(
-        self, times: Micros, rows: npt.NDArray[np.int64], *, declared_types: bool = True
+        self, times: Micros, rows: npt.NDArray[np.int64], *, declared_types: bool = True, width: int = 1
     ) -> tuple[npt.NDArray[np.int64], ViewRows]:
         """Every row the source has of an entity at one event time, known or not, however old.
 
-        times: one for each of `rows`. Gives the position in `rows` of each found row, ascending, and the found rows
-        in the order of their created times.
+        times: one for each of `rows`; width: of microseconds from it on, for times that were cut off. Gives the position
+        in `rows` of each found row, ascending, and the found rows in the order of their created times.
         """
         with scratch_errors(what=self._what):
             self._ask(rows, {"e": times})
-            table = arrow(self._connection, self._source.at_event_time())
+            table = arrow(self._connection, self._source.at_event_time(width))
         found = np.asarray(table["i"].combine_chunks()).astype(np.int64)
         return found, self._rows(table, Variation(declared_types=declared_types), refuse=False)
 

@@ -85,3 +85,24 @@ def test_a_function_that_is_wrong_is_named_with_what_it_did(code: str, message: 
     with pytest.raises(ContractError, match=message) as error:
         evaluate(on_demand(code), {"stats__x": [1.0]}, {"limit": [2.0]}, 1)
     assert "ratio" in str(error.value)
+
+
+@pytest.mark.parametrize("mode", ["python", "pandas"])
+def test_a_function_is_given_exactly_the_batches_that_are_asked_for(mode: str) -> None:
+    total = "sum(inputs['x'])" if mode == "python" else "inputs['x'].sum()"
+    code = f"def f(inputs):\n    return {{'y': [{total} for _ in inputs['x']]}}\n"
+    if mode == "pandas":
+        code = f"def f(inputs):\n    return pd.DataFrame({{'y': [{total}] * len(inputs)}})\n"
+    view = OnDemand("o", mode, (("v", "x"),), (), (Field("y", "Int64"),), code)
+    for batches, expected in (
+        ([[0, 1, 2]], [6, 6, 6]),
+        ([[0], [1], [2]], [1, 2, 3]),
+        ([[2, 0], [1]], [4, 2, 4]),
+    ):
+        assert evaluate(view, {"v__x": [1, 2, 3]}, {}, 3, batches)["y"].to_pylist() == expected
+
+
+def test_a_function_that_gives_a_batch_too_few_rows_is_named() -> None:
+    view = OnDemand("o", "python", (("v", "x"),), (), (Field("y", "Int64"),), "def f(inputs):\n    return {'y': [1]}\n")
+    with pytest.raises(ContractError, match="did not return 'y' for each of its rows"):
+        evaluate(view, {"v__x": [1, 2]}, {}, 2, [[0, 1]])

@@ -35,6 +35,7 @@ from trueup.parity.evidence.definitions import ledger_definitions, log_definitio
 from trueup.parity.evidence.recompute import INSTANT
 from trueup.parity.evidence.recompute import Source as Recomputed
 from trueup.parity.explain import examine
+from trueup.parity.logged import AsLogged
 from trueup.parity.reading import Reading
 from trueup.stores.ledger import Ledger
 
@@ -81,6 +82,7 @@ class Table:
         known_at: KnownAt = "label",
         declared_types: bool = True,
         ledger: Ledger | None = None,
+        precision: int = 1,
         **more: Any,
     ) -> dict[str, list[set[str]]]:
         """served: one dict a row: `id`, `at` (hours), `event` (hours or None), a value for each feature; a status may
@@ -105,7 +107,7 @@ class Table:
             inputs=inputs,
             served=FeatureFrame(pa.table(values), pa.table(statuses), pa.table({"v": pa.array(times, TIMES)})),
             under_way=np.zeros(len(served), np.bool_),
-            recompute=Recomputed(asked, repo=self.path, ledger=ledger, project="p"),
+            recompute=AsLogged(Recomputed(asked, repo=self.path, ledger=ledger, project="p"), precision),
             **more,
         )
         findings = examine(case)
@@ -249,6 +251,33 @@ def test_distortions_of_timestamps_and_lists_leave_nulls_alone() -> None:
     assert whole_seconds(column([1], pa.int64())) is None
     assert shifted(column([1], pa.int64()), column([1], pa.int64())) is None
     assert items_defaulted(column([1], pa.int64())) is None
+
+
+def test_a_log_that_keeps_whole_seconds_only_tells_an_older_row_all_the_same(tmp_path: Path) -> None:
+    exact = START + timedelta(microseconds=250_000)
+    rows = [{"id": "X", "event": exact + timedelta(hours=hour), "f": float(hour)} for hour in (0, 1)]
+    table = Table(tmp_path, {"f": "Float64"}, rows, {"f": pa.float64()})
+    older = [served(0.0, at=2, event=0)]
+    assert table.causes(older) == {"v__f": [set()]}
+    assert table.causes(older, precision=1_000_000) == {"v__f": [{"lag"}]}
+    assert table.causes([served(1.0, at=2, event=1)], precision=1_000_000) == {}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "value", "cast", "other"),
+    [
+        ("Int64", pa.float64(), 2.75, 2, 3),
+        ("Int64", pa.string(), "17", 17, 18),
+        ("Bool", pa.int64(), 2, True, False),
+        ("String", pa.int64(), 5, "5", "6"),
+        ("Float64", pa.string(), "0.5", 0.5, 1.5),
+    ],
+)
+def test_a_value_that_was_cast_online_and_not_offline_is_dtype_coercion(
+    tmp_path: Path, dtype: str, kind: pa.DataType, value: Any, cast: Any, other: Any
+) -> None:
+    table = one(tmp_path, dtype, value, kind)
+    assert table.causes([served(cast), served(other)], declared_types=False) == {"v__f": [{"dtype_coercion"}, set()]}
 
 
 def people(path: Path, **features: str) -> Table:

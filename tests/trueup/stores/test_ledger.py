@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.oracles import asof as oracle
 from tests.oracles.histories import START, STEP, instants, ledgers, schedules, views
 
+from trueup.contracts.contract import Field, JoinKey, Source, View
 from trueup.errors import StoreError
 from trueup.instants import Schedule
 from trueup.stores.landing import NEVER, landings, micros
@@ -216,3 +217,39 @@ def test_a_row_missed_by_every_run_never_lands_though_its_schedule_would_have_ta
     created = np.array([micros(NOON), micros(NOON)])
     assert run.finished_at is not None
     assert landings(event, created, Schedule(), [run]).tolist() == [NEVER, micros(run.finished_at)]
+
+
+# Definitions ----------------------------------------------------------------------------------------------------------
+
+
+def view(query: str) -> View:
+    return View(
+        name="v",
+        table="v",
+        keys=(JoinKey("id", "Int64", "id"),),
+        features=(Field("f", "Float64"),),
+        ttl=HOUR,
+        source=Source("test", "event", None, query, {"t": "t.parquet"}, {}),
+    )
+
+
+def test_what_runs_were_of_is_kept_once_and_read_back_oldest_first(ledger: Ledger) -> None:
+    old, new = view("SELECT 1"), view("SELECT 2")
+    for definition in (old, new, old):
+        done(ledger, definition_hash=definition.definition_hash, definition=definition)
+    start(ledger)
+    done(ledger, view="w", definition_hash="w", definition=old)
+    found = ledger.definitions("p", "v")
+    assert list(found.items()) == [(old.definition_hash, old), (new.definition_hash, new)]
+
+
+def test_a_ledger_from_before_there_were_definitions_is_read_and_written_on(ledger: Ledger) -> None:
+    start(ledger)
+    with sqlite3.connect(ledger.path) as connection:
+        connection.execute("DROP TABLE definitions")
+    connection.close()
+    assert ledger.definitions("p", "v") == {}
+    new = view("SELECT 2")
+    start(ledger, definition_hash=new.definition_hash, definition=new)
+    assert ledger.definitions("p", "v") == {new.definition_hash: new}
+    assert len(ledger.runs("p", "v")) == 2

@@ -102,10 +102,10 @@ class Source:
         return known.tied[at][positions]
 
     def at_event_times(
-        self, view: View, reading: Reading, times: Rows, rows: Rows
+        self, view: View, reading: Reading, times: Rows, rows: Rows, width: int = 1
     ) -> tuple[npt.NDArray[np.int64], FeatureFrame]:
         history, positions = self._history(view, self._number[rows])
-        found, read = history.at_event_times(times, positions, declared_types=reading.declared_types)
+        found, read = history.at_event_times(times, positions, declared_types=reading.declared_types, width=width)
         return found, _frame(view, read)
 
     def event_times(self, view: View, rows: Rows) -> tuple[npt.NDArray[np.int64], Rows]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from trueup.frame import Status
 from trueup.parity.case import Rows
@@ -25,14 +27,19 @@ def by_default(search: Search) -> None:
     """
     ways = list(paths(search.case.reading))
     for path in (*ways[0], *ways[1]):
-        chosen = {column: _filled(search, column) for column in search.open}
-        for column, rows, expected in search.read(path.reading, chosen):
+        chosen = {
+            column: rows for column in search.open if len(rows := _filled(search, column, any_value=not path.steps))
+        }
+        if not path.steps:
+            sides = [(column, rows, search.expected(column, rows)) for column, rows in chosen.items()]
+        else:
+            sides = list(search.read(path.reading, chosen))
+        for column, rows, expected in sides:
             served = search.served(column, rows)
             empty = (expected.statuses != Status.PRESENT) & (expected.statuses != 0)
             if served.times is not None and expected.times is not None:
                 empty &= (served.times == expected.times) | (served.times == NO_TIME)
-            fits = empty & _is_default(search, column, served, empty)
-            found = rows[fits]
+            found = rows[empty & (_is_default(search, column, served) | _is_shared(served, empty))]
             if len(found):
                 bits = np.full(len(found), BIT["null_default"], np.uint64)
                 if path.steps:
@@ -94,24 +101,32 @@ def _never_written(search: Search, column: str, until: int) -> bool:
     return not bool(written.any())
 
 
-def _filled(search: Search, column: str) -> Rows:
+def _filled(search: Search, column: str, *, any_value: bool) -> Rows:
+    """Open cells that were served a value; only a known default, unless any will do."""
     rows = search.rows(column)
-    filled: Rows = rows[search.served(column, rows).statuses == Status.PRESENT]
-    return filled
+    served = search.served(column, rows)
+    filled: Mask = served.statuses == Status.PRESENT
+    chosen: Rows = rows[filled if any_value else filled & _is_default(search, column, served)]
+    return chosen
 
 
-def _is_default(search: Search, column: str, served: Cells, empty: Mask) -> Mask:
+def _is_default(search: Search, column: str, served: Cells) -> Mask:
     kind = served.values.type
-    values = served.values.to_pylist()
-    known = [type_default(kind), *([-1] if _is_number(values) else [])]
-    if column in search.case.defaults:
-        known.append(search.case.defaults[column])
-    found = np.array([any(item is not None and value == item for item in known) for value in values], np.bool_)
-    shared = {repr(value) for value, is_empty in zip(values, empty, strict=True) if is_empty}
-    if len(shared) == 1 and int(empty.sum()) >= SHARED:
-        found |= empty
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    known = [type_default(kind), -1 if number else None, search.case.defaults.get(column)]
+    found = np.zeros(len(served), np.bool_)
+    for default in known:
+        if default is not None:
+            equal = pc.equal(served.values, pa.scalar(default, kind))
+            found |= np.asarray(pc.fill_null(equal, False).to_numpy(zero_copy_only=False), np.bool_)
     return found
 
 
-def _is_number(values: list[object]) -> bool:
-    return any(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+def _is_shared(served: Cells, empty: Mask) -> Mask:
+    """Cells without a value of their own, where all of them were served one and the same."""
+    if int(empty.sum()) < SHARED:
+        return np.zeros(len(served), np.bool_)
+    values = served.values.filter(pa.array(empty))
+    first = values[0]
+    same = all(value == first for value in values) if pa.types.is_nested(values.type) else len(pc.unique(values)) == 1
+    return empty if same else np.zeros(len(served), np.bool_)

@@ -77,14 +77,16 @@ def by_located(search: Search, located: dict[str, Located]) -> None:
 def by_loss(search: Search, located: dict[str, Located]) -> None:
     """`tombstone_missing`, `missing_offline`: the source has no such row, and nothing newer that counts."""
     for view, columns in search.by_view():
-        chosen = {column: search.rows(column) for column in columns}
+        chosen = {
+            column: rows[has_row(search.served(column, rows))] for column in columns for rows in [search.rows(column)]
+        }
         for column, rows, widest in search.read(widest_reading(search.case.reading), chosen):
             served = search.served(column, rows)
             times = times_of(served)
             unknown = ~has_row(widest)
             if served.times is not None:
                 unknown |= ~located[column].exists[rows] & (times > times_of(search.expected(column, rows)))
-            lost = has_row(served) & unknown
+            lost = unknown
             brought = search.case.recompute.covered(view, times, rows) & (times != NO_TIME)
             search.settle(column, rows[lost & brought], "tombstone_missing")
             search.settle(column, rows[lost & ~brought], "missing_offline")

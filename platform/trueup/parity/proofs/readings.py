@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -23,7 +24,9 @@ LOCATED = dict[str, Located]
 def by_readings(search: Search, located: LOCATED, *, changes: Sequence[int], on_demand: bool = False) -> None:
     """Every combination of `changes` toggles, with at most one distortion among them, fewest first.
 
-    on_demand: of features of on-demand views (recomputed with all their inputs); else of feature views.
+    on_demand: of features of on-demand views, recomputed with all their inputs; else of feature views. An input that
+    was logged is what the function had, and no other reading of it can have made the feature: only where one was not
+    logged are readings tried.
     """
     ways = list(paths(search.case.reading))
     for number in changes:
@@ -69,11 +72,15 @@ def concerned(
     there = here.exact[rows] if way is None else here.distorted.get(way[0], np.zeros(len(here.exact), np.bool_))[rows]
     if times is not None:
         there = there | ((times == NO_TIME) & (way is None))
-    if path.steps and there.any():
+    there = there.copy()
+    before = path.start
+    for toggle, after in path.steps:
         chosen = np.flatnonzero(there)
-        before = search.cells_at(path.before, column, rows[chosen])
-        there = there.copy()
-        there[chosen] &= path.steps[-1][0].concerns(before, served.take(chosen))
+        if not len(chosen):
+            break
+        expected = search.expected if before is path.start else partial(search.cells_at, before)
+        there[chosen] = toggle.concerns(expected(column, rows[chosen]), served.take(chosen))
+        before = after
     return there
 
 
@@ -95,6 +102,8 @@ def _try_reading(
     distortion = None if way is None else way[1]
     chosen = {}
     for column in _columns(search, on_demand):
+        if on_demand and path.steps and _all_logged(search, column):
+            continue
         rows = search.rows(column)
         if reading.under_way:
             rows = rows[search.case.under_way[rows]]
@@ -116,6 +125,13 @@ def _try_reading(
 
 def _columns(search: Search, on_demand: bool) -> Iterable[str]:
     return [column for column, mask in search.open.items() if mask.any() and (column in search.of_views) != on_demand]
+
+
+def _all_logged(search: Search, column: str) -> bool:
+    """Whether all inputs of an on-demand feature are features of the service."""
+    contract = search.case.contract
+    owner = next(view for view in contract.on_demand if column in {view.column(item.name) for item in view.outputs})
+    return set(owner.inputs) <= set(contract.features)
 
 
 def _present(served: Cells) -> Mask:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from trueup.contracts.contract import View
-from trueup.parity.case import Rows
-from trueup.parity.compare import NO_TIME, Mask
+from trueup.parity.case import Rows, same
+from trueup.parity.compare import NO_TIME, Mask, cells
 from trueup.parity.distortions import MOST_SHIFT, QUARTER_HOUR
 from trueup.parity.proofs.located import Located
 from trueup.parity.proofs.search import Search, times_of
@@ -32,10 +32,7 @@ def by_shift(search: Search, located: dict[str, Located]) -> None:
         if not len(rows):
             continue
         sample = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(np.int64)]
-        hits = {shift: int(_shifted(search, view, shift, sample).sum()) for shift in _shifts(search, view, sample)}
-        for shift, count in sorted(hits.items(), key=lambda item: (-item[1], abs(item[0]), item[0]))[:MOST_SHIFTS]:
-            if not count:
-                break
+        for shift in _shifts(search, view, sample)[:MOST_SHIFTS]:
             found = rows[_shifted(search, view, shift, rows)]
             for column in open_columns:
                 search.settle(column, found[search.open[column][found]], "timezone_shift")
@@ -52,8 +49,17 @@ def _shifted(search: Search, view: View, shift: int, rows: Rows) -> Mask:
 
 
 def _shifts(search: Search, view: View, rows: Rows) -> list[int]:
-    times = times_of(search.served(columns_of(search, view)[0], rows))
+    """Shifts by which the source has the served values of some row, those first that most rows show."""
+    columns = columns_of(search, view)
+    times = times_of(search.served(columns[0], rows))
     positions, known = search.case.recompute.event_times(view, rows)
     apart = times[positions] - known
-    shifts: Rows = np.unique(apart[(apart != 0) & (np.abs(apart) <= MOST_SHIFT) & (apart % QUARTER_HOUR == 0)])
-    return [int(shift) for shift in shifts]
+    zone = (apart != 0) & (np.abs(apart) <= MOST_SHIFT) & (apart % QUARTER_HOUR == 0)
+    positions, known, apart = positions[zone], known[zone], apart[zone]
+    found, frame = search.case.recompute.at_event_times(view, search.case.reading, known, rows[positions])
+    every = np.ones(len(found), np.bool_)
+    for column in columns:
+        served = replace(search.served(column, rows[positions[found]]), times=None)
+        every &= same(served, cells(frame, column, None), search.tolerance(column))
+    shifts, counts = np.unique(apart[found[every]], return_counts=True)
+    return [int(shift) for shift in shifts[np.lexsort((shifts, np.abs(shifts), -counts))]]
