@@ -16,7 +16,7 @@ from trueup.errors import ContractError
 from trueup.instants import Schedule, parse_duration
 
 if TYPE_CHECKING:
-    from feast import FeatureStore, FeatureView, OnDemandFeatureView
+    from feast import FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
     from feast.data_source import DataSource
     from feast.feature_view_projection import FeatureViewProjection
 
@@ -32,17 +32,8 @@ def extract_contract(store: FeatureStore, service: str) -> FeatureContract:
     Raises ContractError when the service does not exist or uses something that has no contract.
     """
     from feast import OnDemandFeatureView  # heavy: only this function and its callers pay for it
-    from feast.errors import FeatureServiceNotFoundException
 
-    try:
-        feature_service = store.get_feature_service(service)
-    except FeatureServiceNotFoundException as error:
-        known = ", ".join(sorted(item.name for item in store.list_feature_services())) or "none"
-        raise ContractError(
-            f"feature service {service!r} is not in the registry of project {store.project!r}, which has: {known}.",
-            hint="Run `feast apply`, or name one of them.",
-        ) from error
-
+    feature_service = service_from_feast(store, service)
     features: list[tuple[str, str]] = []
     needed: dict[str, tuple[FeatureViewProjection, set[str]]] = {}
     on_demand: list[OnDemand] = []
@@ -73,6 +64,20 @@ def extract_contract(store: FeatureStore, service: str) -> FeatureContract:
         views=tuple(views),
         on_demand=tuple(on_demand),
     )
+
+
+def service_from_feast(store: FeatureStore, service: str) -> FeatureService:
+    """Raises ContractError when the registry has no such feature service."""
+    from feast.errors import FeatureServiceNotFoundException
+
+    try:
+        return store.get_feature_service(service)
+    except FeatureServiceNotFoundException as error:
+        known = ", ".join(sorted(item.name for item in store.list_feature_services())) or "none"
+        raise ContractError(
+            f"feature service {service!r} is not in the registry of project {store.project!r}, which has: {known}.",
+            hint="Run `feast apply`, or name one of them.",
+        ) from error
 
 
 def view_from_feast(
@@ -113,10 +118,12 @@ def source_from_feast(view: str, source: DataSource | None) -> Source:
     """A data source as a contract's source: our SQL sources and Feast's file sources."""
     if source is None:
         raise ContractError(f"feature view {view}: it has no batch source, so training could not read it.")
+    from feast import FileSource  # heavy, and loaded by whoever has a source
+
     tables: dict[str, str]
     if hasattr(source, "tables") and hasattr(source, "query"):
         tables, query = dict(source.tables), str(source.query)
-    elif hasattr(source, "path"):
+    elif isinstance(source, FileSource):  # others have a path as well: Spark's may be null, or of any format
         tables, query = {"source": str(source.path)}, None
     else:
         raise ContractError(

@@ -9,23 +9,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from trueup.contracts.contract import FeatureContract
-from trueup.errors import TrueupError
+from trueup.errors import InputError, TrueupError
 from trueup.instants import AsOfRule, Clock, format_instant, utc_now
 from trueup.parity.checks.online import CHECK as ONLINE
-from trueup.parity.checks.online import check_online
+from trueup.parity.checks.online import OnlineCheck
 from trueup.parity.checks.served import CHECK as SERVED
 from trueup.parity.checks.served import check_served
 from trueup.parity.compare import Tolerance
 from trueup.parity.evidence.clocks import with_created
-from trueup.parity.evidence.models import CardOf, Progress, ReadOnline, Unreadable, nothing
-from trueup.parity.evidence.online import online_entities, view_contracts
+from trueup.parity.evidence.models import CardOf, Progress, Unreadable, nothing
+from trueup.parity.evidence.online import OnlineGroup, OnlineReading, view_groups
 from trueup.parity.evidence.served import served_models
 from trueup.parity.report import Report
 from trueup.parity.results import AnyResult, could_not_run
 from trueup.stores.ledger import Ledger
+from trueup.stores.online_read import OnlineRows
+from trueup.stores.registry_ledger import RegistryLedger
+from trueup.stores.snapshot import MEMORY_LIMIT
 
-BATCH_ROWS = 50_000
-"""Entities of a view compared at once."""
+BATCH_ROWS = 10_000
+"""Entities read from the online store, and compared, at once."""
 
 _PACKAGES = ("trueup", "feast", "duckdb", "pyarrow", "numpy")
 
@@ -92,55 +95,102 @@ def run_served(
 def run_online(
     repo: Path,
     contract: FeatureContract,
-    online: ReadOnline,
+    online: OnlineRows,
     *,
     now: datetime,
     ledger: Ledger | None,
     views: Sequence[str] | None = None,
     tolerances: Mapping[str, Tolerance] | None = None,
+    sample: float = 1.0,
     batch_rows: int = BATCH_ROWS,
+    memory_limit: str = MEMORY_LIMIT,
+    left_out: Mapping[str, Mapping[str, str]] | None = None,
+    problems: Mapping[str, str] | None = None,
     clock: Clock = utc_now,
     progress: Progress = nothing,
 ) -> Report:
     """The online store as of `now` against what the ledger says it holds, one result for each view's table.
 
-    contract: of the feature service whose views are checked. online: reads entity rows of a contract at an
-    instant. views: names of the Feast views to check; all of the service's by default. A view that cannot be
-    checked is a result that says why.
+    Both ways: every entity that a source knows, and every one that the store holds. contract: of the feature service
+    whose views are checked, or of all of a repository (`trueup.contracts.stored`). online: the store, read in bulk.
+    views: names of the Feast views to check; all of the contract's by default. sample: share of the entities, chosen by
+    the hash of their keys, so that a smaller sample is part of a larger one. batch_rows, memory_limit: of the entities
+    at once, and of DuckDB, which keeps the rest on disk. left_out: view -> feature -> its type,
+    which cannot be compared. problems: view -> why it is not in the contract. A view that cannot be checked is a result
+    that says why.
+
+    Raises InputError for a view that is not there, or a share that is none.
     """
+    if not 0 < sample <= 1:
+        raise InputError("sample", f"sample is {sample}; expected a share of the entities, more than 0 and at most 1.")
     started = clock()
-    results: list[AnyResult] = []
-    for alone in view_contracts(contract):
-        (view,) = alone.views
-        if views is not None and view.table not in views:
-            continue
-        batches = online_entities(
-            alone,
-            online,
-            repo=repo,
-            ledger=ledger,
-            now=now,
-            batch_rows=batch_rows,
-            tolerances=tolerances,
-            progress=progress,
-        )
-        try:
-            result = check_online(alone, "served", batches)
-            samples = with_created(result.samples, alone, repo=repo)
-        except TrueupError as error:
-            results.append(could_not_run(ONLINE, view.table, str(error)))
-        else:
-            results.append(replace(result, samples=samples))
+    results: dict[str, AnyResult] = {
+        view.table: could_not_run(ONLINE, view.table, "nothing was read") for view in contract.views
+    }
+    reading = OnlineReading(
+        repo=repo,
+        ledger=ledger,
+        now=now,
+        batch_rows=batch_rows,
+        sample=sample,
+        tolerances=tolerances or {},
+        left_out=left_out or {},
+        memory_limit=memory_limit,
+        progress=progress,
+    )
+    groups = view_groups(contract, views)
+    for group in groups:
+        results |= _check_group(OnlineGroup(group, online, reading), repo)
+    checked = {table for group in groups for alone in group for table in [alone.views[0].table]}
+    ordered = [result for table, result in results.items() if table in checked]
+    ordered += [could_not_run(ONLINE, table, problem) for table, problem in (problems or {}).items()]
     facts = {
         "feature repository": str(repo),
-        "feature service": f"{contract.service}@{contract.hash[:12]}",
+        "feature service": f"{contract.service}@{contract.hash[:12]}" if contract.service else "all feature views",
+        "online store": online.describe,
         "online store read as of": format_instant(now),
+        **({"sample": f"{sample:g} of the entities, by the hash of their keys"} if sample < 1 else {}),
         **_ledger_facts(ledger),
     }
-    return Report(started, clock(), tuple(results), environment(), facts)
+    return Report(started, clock(), tuple(ordered), environment(), facts)
+
+
+def _check_group(group: OnlineGroup, repo: Path) -> dict[str, AnyResult]:
+    """A result for each view of the group. What goes wrong with one view leaves the others alone."""
+    checks: dict[str, OnlineCheck] = {}
+    problems: dict[str, str] = {}
+    try:
+        for table, entities in group.entities():
+            if table in problems:
+                continue
+            try:
+                checks.setdefault(table, OnlineCheck(group.views[table])).add(entities)
+            except TrueupError as error:
+                problems[table] = str(error)
+    except TrueupError as error:
+        problems |= {table: str(error) for table in group.tables}
+    problems |= group.problems
+    results: dict[str, AnyResult] = {}
+    for table in group.tables:
+        if table in problems:
+            results[table] = could_not_run(ONLINE, table, problems[table])
+            continue
+        view = group.views[table]
+        try:
+            result = checks.get(table, OnlineCheck(view)).result(
+                "served", uncompared=group.uncompared[table], notes=group.notes
+            )
+            samples = with_created(result.samples, view.contract, repo=repo)
+        except TrueupError as error:
+            results[table] = could_not_run(ONLINE, table, str(error))
+        else:
+            results[table] = replace(result, samples=samples)
+    return results
 
 
 def _ledger_facts(ledger: Ledger | None) -> dict[str, str]:
+    if isinstance(ledger, RegistryLedger):
+        return {"ledger": f"none: the windows that Feast's registry ({ledger.path}) says were materialized stand in"}
     return {"ledger": str(ledger.path) if ledger is not None else "none: the views' declared schedules stand in"}
 
 

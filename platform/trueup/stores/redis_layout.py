@@ -30,6 +30,12 @@ def time_field(view: str) -> bytes:
     return f"_ts:{view}".encode()
 
 
+def scan_pattern(prefix: bytes) -> bytes:
+    """A SCAN pattern of all keys that start with just these bytes. A coarse sieve: any project's, whatever follows."""
+    special = b"*?[]\\^-"
+    return b"".join(b"\\" + bytes((byte,)) if byte in special else bytes((byte,)) for byte in prefix) + b"*"
+
+
 def check_collisions(features: Iterable[tuple[str, str]]) -> None:
     """Raises ContractError if two (view, feature) pairs that can share an entity key share a hash field.
 

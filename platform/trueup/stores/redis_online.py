@@ -44,7 +44,7 @@ from trueup.stores.redis_connection import (
     local_directory,
     store_errors,
 )
-from trueup.stores.redis_layout import check_collisions, decode_time, instant_of, time_field, value_field
+from trueup.stores.redis_layout import check_collisions, decode_time, instant_of, scan_pattern, time_field, value_field
 from trueup.stores.redis_read import MergedReads, Reply, merge_reads, queue
 from trueup.stores.redis_write import BATCH_ROWS, LOAD, Command, Row, compare_and_set, newest, overwrite
 from trueup.stores.value_bytes import has_value
@@ -384,7 +384,7 @@ class RedisOnlineStore(feast_redis.RedisOnlineStore):
         client = self.client(config)
         prefix = key_prefix(join_keys)
         with store_errors(client):
-            found = client.scan_iter(match=_glob(prefix) + b"*", count=BATCH_ROWS)
+            found = client.scan_iter(match=scan_pattern(prefix), count=BATCH_ROWS)
             # The pattern is only a coarse sieve: `*prod` would also find the keys of `myprod`.
             ours = (key for key in found if project_of(key, prefix) == config.project)
             while keys := list(islice(ours, BATCH_ROWS)):
@@ -402,11 +402,6 @@ def _now(config: RepoConfig) -> int:
     """Microseconds since 1970."""
     now = config.online_store.now
     return ((utc_now() if now is None else now) - EPOCH) // MICROSECOND
-
-
-def _glob(data: bytes) -> bytes:
-    """A SCAN pattern that means just these bytes."""
-    return b"".join(b"\\" + bytes((byte,)) if byte in b"*?[]\\^-" else bytes((byte,)) for byte in data)
 
 
 def _redis_key(config: RepoConfig, entity_key: Any) -> bytes:

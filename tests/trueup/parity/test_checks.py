@@ -258,8 +258,15 @@ def test_batches_give_what_the_whole_gives(world: World) -> None:
         assert totals(world.check_online(3, batch_rows=size)["plane"]) == totals(whole)
 
 
-def test_a_store_without_entities_could_not_run(world: World) -> None:
+def test_a_source_that_forgot_its_entities_leaves_them_online_which_is_found(world: World) -> None:
     world.forget("plane")
+    plane = world.check_online(3)["plane"]
+    assert (plane.rows, plane.mismatched, sum(plane.by_cause.values())) == (1, 2, 2)
+
+
+def test_a_source_and_a_store_without_entities_could_not_run(world: World) -> None:
+    world.forget("plane")
+    world.lose("plane")
     assert world.check_online(3)["plane"].verdict == "could not run"
 
 

@@ -1,23 +1,16 @@
-"""What parity must be told of the world it reads: models, progress, how to read an online store."""
+"""What parity must be told of the world it reads: models and progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
-import pyarrow as pa
-
 from trueup.contracts.contract import FeatureContract
-from trueup.frame import FeatureFrame
 from trueup.instants import AsOfRule
 
 Progress = Callable[[str], None]
 """Told what is being done now."""
-
-ReadOnline = Callable[[FeatureContract, pa.Table, datetime], FeatureFrame]
-"""Reads entity rows from the online store as of an instant: `trueup.features.online`, or any other store's."""
 
 
 class TrainedModel(Protocol):
