@@ -1,4 +1,4 @@
-"""`AsLogged`: recomputed rows as the log would show them, so that what a log does not keep is no difference."""
+"""`AsLogged`: recomputed rows as a log or a store would show them: what it does not keep is no difference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNITS = {1_000: "millisecond", 1_000_000: "second"}
 
 @dataclass(frozen=True)
 class AsLogged:
-    """A `Recompute` of a log that says less than is read.
+    """A `Recompute` of a log or a store that says less than is read.
 
     precision: microseconds that the log cuts event times to. vague: feature -> cells of the case whose log has neither
     value nor status: whatever status is recomputed without a value, the log would show the same.
@@ -70,12 +70,16 @@ class AsLogged:
         return self.whole.last_definition(view, times, rows)
 
     def _cut(self, frame: FeatureFrame) -> FeatureFrame:
-        if self.precision == 1:
-            return frame
-        unit = _UNITS[self.precision]
-        times = [pc.floor_temporal(column, unit=unit) for column in frame.event_timestamps.columns]
-        names = frame.event_timestamps.column_names
-        return replace(frame, event_timestamps=pa.Table.from_arrays(times, names=names))
+        return at_precision(frame, self.precision)
+
+
+def at_precision(frame: FeatureFrame, precision: int) -> FeatureFrame:
+    """The frame with event times rounded down to whole `precision` microseconds (1, a millisecond's or a second's)."""
+    if precision == 1:
+        return frame
+    unit = _UNITS[precision]
+    times = [pc.floor_temporal(column, unit=unit) for column in frame.event_timestamps.columns]
+    return replace(frame, event_timestamps=pa.Table.from_arrays(times, names=frame.event_timestamps.column_names))
 
 
 def _unsaid(statuses: pa.ChunkedArray, vague: Mask) -> pa.Array:

@@ -8,20 +8,18 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-from typing_extensions import override
 
 from trueup.contracts.contract import FeatureContract, JoinKey, View
 from trueup.errors import InputError, TrueupError
 from trueup.frame import EVENT_TIME, FeatureFrame
 from trueup.instants import AsOfRule
-from trueup.parity.case import Case, Rows, take
+from trueup.parity.case import Case, take
 from trueup.parity.checks.online import NEVER_MATERIALIZED, NOT_LANDED, Entities, OnlineView
 from trueup.parity.compare import Tolerance, add_counts
 from trueup.parity.evidence.models import Progress, nothing
 from trueup.parity.evidence.recompute import INSTANT, Source, micros, under_way
+from trueup.parity.logged import AsLogged, at_precision
 from trueup.parity.reading import Reading
 from trueup.parity.tally import Labels
 from trueup.stores.key_columns import KeyColumns, in_sample
@@ -87,6 +85,10 @@ def view_groups(contract: FeatureContract, names: Sequence[str] | None = None) -
         for group in by_keys.values()
         for start in range(0, len(group), VIEWS_AT_ONCE)
     ]
+
+
+_SECOND = 1_000_000
+"""Microseconds: how finely a store that keeps whole seconds knows an event time."""
 
 
 @dataclass(frozen=True)
@@ -218,52 +220,17 @@ class OnlineGroup:
     def _case(self, alone: FeatureContract, inputs: pa.Table, served: FeatureFrame) -> tuple[Case, Labels]:
         how = self._reading
         instants = np.full(inputs.num_rows, micros(how.now), np.int64)
-        kind = _WholeSeconds if self._online.whole_seconds else Source
+        source = Source(inputs, repo=how.repo, ledger=how.ledger, project=self._project)
         case = Case(
             contract=alone,
             reading=Reading(AsOfRule("served")),
             inputs=inputs,
             served=served,
             under_way=under_way(alone, instants, how.ledger),
-            recompute=kind(inputs, repo=how.repo, ledger=how.ledger, project=self._project),
+            recompute=AsLogged(source, _SECOND) if self._online.whole_seconds else source,
             tolerances=self.views[alone.views[0].table].tolerances,
         )
         return case, Labels(instants)
 
     def _as_kept(self, frame: FeatureFrame) -> FeatureFrame:
-        return whole_seconds(frame) if self._online.whole_seconds else frame
-
-
-def whole_seconds(frame: FeatureFrame) -> FeatureFrame:
-    """With event times as fine as such a store keeps them: what it cannot hold is no difference of a row."""
-    times = {}
-    for name, column in zip(frame.event_timestamps.column_names, frame.event_timestamps.columns, strict=True):
-        whole = pc.multiply(pc.divide(column.cast(pa.int64()), _SECOND), _SECOND)
-        times[name] = whole.cast(EVENT_TIME)
-    return FeatureFrame(frame.values, frame.statuses, pa.table(times))
-
-
-_SECOND = 1_000_000
-
-
-class _WholeSeconds(Source):
-    """A source as a store sees it that keeps whole seconds: a row of it is found by the second of its event time."""
-
-    @override
-    def __call__(self, contract: FeatureContract, reading: Reading, rows: Rows) -> FeatureFrame:
-        return whole_seconds(super().__call__(contract, reading, rows))
-
-    @override
-    def event_times(self, view: View, rows: Rows) -> tuple[npt.NDArray[np.int64], Rows]:
-        positions, times = super().event_times(view, rows)
-        return positions, times // _SECOND * _SECOND
-
-    @override
-    def at_event_times(
-        self, view: View, reading: Reading, times: Rows, rows: Rows
-    ) -> tuple[npt.NDArray[np.int64], FeatureFrame]:
-        positions, exact = super().event_times(view, rows)
-        # A row may have several event times within one second; each is a question of its own.
-        asked = np.flatnonzero(exact // _SECOND * _SECOND == times[positions])
-        found, frame = super().at_event_times(view, reading, exact[asked], rows[positions[asked]])
-        return positions[asked][found], whole_seconds(frame)
+        return at_precision(frame, _SECOND) if self._online.whole_seconds else frame
