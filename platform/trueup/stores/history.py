@@ -138,8 +138,8 @@ class ViewHistory:
     ) -> tuple[npt.NDArray[np.int64], ViewRows]:
         """Every row the source has of an entity at one event time, known or not, however old.
 
-        times: one for each of `rows`; width: of microseconds from it on, for times that were cut off. Gives the position
-        in `rows` of each found row, ascending, and the found rows in the order of their created times.
+        times: one for each of `rows`; width: of microseconds from it on, for times that were cut off. Gives the
+        position in `rows` of each found row, ascending, and the found rows in the order of their created times.
         """
         with scratch_errors(what=self._what):
             self._ask(rows, {"e": times})
