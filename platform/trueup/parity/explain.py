@@ -79,7 +79,7 @@ def explain(case: Case, recomputed: FeatureFrame, mismatches: Mapping[str, Mask]
     by_other_entity(search, located, telling=False)
     by_definitions(search)
     by_backfill(search)
-    by_default(search)
+    by_default(search, on_demand=False)
     by_readings(search, located, changes=range(2, MOST_CHANGES + 1))
     by_located(search, located)
     by_loss(search, located)
@@ -88,6 +88,7 @@ def explain(case: Case, recomputed: FeatureFrame, mismatches: Mapping[str, Mask]
     by_inputs(search)
     by_readings(search, located, changes=range(1, MOST_CHANGES + 1), on_demand=True)
     by_batch(search)
+    by_default(search, on_demand=True)
     return search.causes
 
 
