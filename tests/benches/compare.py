@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tests.benches.measure import ProcessError, in_process, interleaved, machine, peak_mib, ratio, rounded
+from tests.benches.measure import ProcessError, in_process, interleaved, machine, peak_mib
 
 from trueup.parity.compare import Tolerance
 from trueup.parity.tables.result import TableComparison
@@ -28,6 +28,7 @@ THREADS = 2
 RATE = 0.002
 """Of the cells of a feature that get each of its mismatches."""
 TOLERANCES = {"amount": Tolerance(absolute=0.006)}
+PLANS = ("aligned", "keyed")
 NANS = ("nan_left", "nan_right")
 MODULE = "tests.benches.compare"
 
@@ -37,10 +38,18 @@ def bench(scale: float, directory: Path) -> list[dict[str, Any]]:
     in_process(MODULE, "write", str(directory), str(rows))
     timed = in_process(MODULE, "time", str(directory), str(5 if scale >= 0.1 else 1))
     found = []
-    for plan in ("aligned", "keyed"):
+    for plan in PLANS:
         peak = in_process(MODULE, "peak", str(directory), plan)
-        context = {"rows": rows, "features": 10, "threads": THREADS, "seconds": timed["seconds"], "peak_mib": peak}
-        found.append(_row(f"compare {plan}", timed["ratios"][plan], context | {"machine": timed["machine"]}))
+        context = {
+            "rows": rows,
+            "features": 10,
+            "threads": THREADS,
+            "peak_mib": peak,
+            "processor_ratio_to_floor": timed["processor_ratios"][plan],
+            "medians": timed["medians"],
+            "machine": timed["machine"],
+        }
+        found.append(_row(f"compare {plan}", timed["ratios"][plan], context))
     return [*found, _datacompy(rows, directory)]
 
 
@@ -63,7 +72,7 @@ def _datacompy(rows: int, directory: Path) -> dict[str, Any]:
                 raise
             failed[size] = str(error).splitlines()[-1]
             continue
-        context = {"rows": size, "times_as_fast_as_datacompy": timed["ratio"], **timed, "did_not_finish": failed}
+        context = {"rows": size, **timed, "did_not_finish": failed}
         return _row("compare keyed, against datacompy", None, context)
     raise RuntimeError(f"datacompy finished at no size: {failed}")
 
@@ -170,17 +179,18 @@ def scan(directory: Path, *names: str) -> Callable[[], Any]:
 
 
 def timed(directory: Path, rounds: int) -> dict[str, Any]:
-    for plan in ("aligned", "keyed"):
+    for plan in PLANS:
         check(directory, ours(directory, plan, TOLERANCES), plan)
     ways: dict[str, Callable[[], Any]] = {}
-    for plan in ("aligned", "keyed"):
+    for plan in PLANS:
         ways[f"scan {plan}"] = scan(directory, "left", plan)
         ways[f"scan {plan}"]()
         ways[plan] = lambda plan=plan: ours(directory, plan, TOLERANCES)
-    seconds = interleaved(ways, rounds)
+    timings = interleaved(ways, rounds)
     return {
-        "ratios": {plan: round(ratio(seconds, plan, f"scan {plan}"), 3) for plan in ("aligned", "keyed")},
-        "seconds": rounded(seconds),
+        "ratios": {plan: timings.ratio(plan, f"scan {plan}") for plan in PLANS},
+        "processor_ratios": {plan: timings.processor_ratio(plan, f"scan {plan}") for plan in PLANS},
+        "medians": timings.medians(),
         "machine": machine("duckdb", "pyarrow", "numpy"),
     }
 
@@ -201,11 +211,12 @@ def against_datacompy(directory: Path, rounds: int) -> dict[str, Any]:
     blind["device"] = missed["device"]
     assert missed == blind, (missed, blind)
     assert missed["device"] >= 0, missed
-    seconds = interleaved({"trueup": lambda: ours(directory, "keyed"), "datacompy": theirs}, rounds)
+    timings = interleaved({"trueup": lambda: ours(directory, "keyed"), "datacompy": theirs}, rounds)
     return {
-        "ratio": round(ratio(seconds, "datacompy", "trueup"), 2),
+        "times_as_fast_as_datacompy": timings.ratio("datacompy", "trueup"),
+        "processor_ratio": timings.processor_ratio("datacompy", "trueup"),
         "mismatches_it_does_not_see": {name: count for name, count in missed.items() if count},
-        "seconds": rounded(seconds),
+        "medians": timings.medians(),
         "peak_mib_of_both": peak_mib(),
         "machine": machine("datacompy", "polars", "pyarrow"),
     }

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,25 +27,46 @@ class ProcessError(RuntimeError):
         self.out_of_memory = code in (-9, 137) or "MemoryError" in said
 
 
-def interleaved(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way, round by round, so that a slower minute of the machine meets all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of each way, one a round. wall: as the clock on the wall has them. processor: of all threads; on a busy
+    machine the steadier of the two."""
+
+    wall: dict[str, list[float]]
+    processor: dict[str, list[float]]
+
+    def ratio(self, name: str, base: str) -> float:
+        """Median over the rounds of the ratio within a round: both had the same load there."""
+        return _ratio(self.wall[name], self.wall[base])
+
+    def processor_ratio(self, name: str, base: str) -> float:
+        return _ratio(self.processor[name], self.processor[base])
+
+    def medians(self) -> dict[str, dict[str, float]]:
+        """For the context."""
+        return {
+            name: {
+                "seconds": round(statistics.median(self.wall[name]), 4),
+                "processor_seconds": round(statistics.median(self.processor[name]), 4),
+            }
+            for name in self.wall
+        }
+
+
+def interleaved(ways: Mapping[str, Callable[[], Any]], rounds: int) -> Timings:
+    """Each way once a round, so that a slower minute of the machine meets all of them."""
+    timings = Timings({name: [] for name in ways}, {name: [] for name in ways})
     for _ in range(rounds):
         for name, way in ways.items():
-            started = time.perf_counter()
+            wall, processor = time.perf_counter(), time.process_time()
             way()
-            seconds[name].append(time.perf_counter() - started)
-    return seconds
+            timings.wall[name].append(time.perf_counter() - wall)
+            timings.processor[name].append(time.process_time() - processor)
+    return timings
 
 
-def ratio(seconds: Mapping[str, list[float]], name: str, base: str) -> float:
-    """Median over the rounds of the ratio within a round: both had the same load there."""
-    return statistics.median(one / other for one, other in zip(seconds[name], seconds[base], strict=True))
-
-
-def rounded(seconds: Mapping[str, list[float]]) -> dict[str, float]:
-    """Medians, for the context."""
-    return {name: round(statistics.median(values), 4) for name, values in seconds.items()}
+def _ratio(ones: list[float], others: list[float]) -> float:
+    return round(statistics.median(one / other for one, other in zip(ones, others, strict=True)), 3)
 
 
 def in_process(module: str, *arguments: str) -> Any:

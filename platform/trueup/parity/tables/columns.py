@@ -26,6 +26,8 @@ from trueup.parity.tally import shown
 
 SAMPLES = 3
 """Cells that are shown of each class."""
+_MANY = 1 << 15
+"""Cells to be classified at a time, at least."""
 _LONGEST = 200
 """Characters of a value that are shown."""
 
@@ -59,18 +61,24 @@ def compare_column(left: Table, right: Table, matching: Matching, column: Column
             count.add(start, None, one, _part(0, [other]), None)
             start += len(one)
         return count.result(blank)
+    whole = matching.paired == left.rows
     for part in _parts(right, column.name, codes, memory):
         start = 0
         for one in map(_readable, left.column(column.name, codes=codes)):
             where = matching.partner[start : start + len(one)]
-            inside = (where >= part.start) & (where < part.start + part.rows)
-            rows = None if inside.all() else np.flatnonzero(inside)
+            rows = None if whole and part.rows == right.rows else _inside(where, part)
             if rows is not None:
                 where = where[rows]
             chosen = one if rows is None else one.take(pa.array(rows))
             count.add(start, rows, chosen, part, where - part.start if part.start else where)
             start += len(one)
     return count.result(blank)
+
+
+def _inside(where: npt.NDArray[Any], part: _Part) -> npt.NDArray[Any] | None:
+    """Which of the rows have their partner in the part; None: all."""
+    inside = (where >= part.start) & (where < part.start + part.rows)
+    return None if inside.all() else np.flatnonzero(inside)
 
 
 def _cut_alike(left: Iterator[pa.Array], right: Iterator[pa.Array]) -> Iterator[tuple[pa.Array, pa.Array]]:
@@ -190,6 +198,7 @@ class _Count:
         self.by_class = dict.fromkeys(CLASSES, 0)
         self.nans: dict[Side, int] = {"left": 0, "right": 0}
         self.samples: dict[str, list[CellSample]] = {name: [] for name in CLASSES}
+        self.pending: list[tuple[npt.NDArray[Any], pa.Array, pa.Array]] = []
 
     def add(
         self,
@@ -206,7 +215,16 @@ class _Count:
         if len(rest):
             numbers = start + (rest if rows is None else rows[rest])
             chosen = right.take(rest if places is None else places[rest])
-            self._classify(numbers, plain(left.take(pa.array(rest))), chosen)
+            self.pending.append((numbers, plain(left.take(pa.array(rest))), chosen))
+            if sum(len(numbers) for numbers, _, _ in self.pending) >= _MANY:
+                self._settle()
+
+    def _settle(self) -> None:
+        """Classify what is pending, in one go: a batch has few such cells, and each go has its price."""
+        if self.pending:
+            numbers, *sides = zip(*self.pending, strict=True)
+            self.pending = []
+            self._classify(np.concatenate(numbers), *map(pa.concat_arrays, sides))
 
     def _undecided(self, left: pa.Array, right: _Part, places: npt.NDArray[Any] | None) -> Mask:
         """Cells that are not plainly equal, nor null on both sides (which is counted here)."""
@@ -261,6 +279,7 @@ class _Count:
             self.samples[name] = sorted(chosen, key=lambda sample: sample.row)[:SAMPLES]
 
     def result(self, blank: FeatureDifference) -> FeatureDifference:
+        self._settle()
         found = self.by_class
         return replace(
             blank,

@@ -74,8 +74,8 @@ class Table:
 def open_table(name: str) -> Table:
     """A Parquet file, a directory (every *.parquet in it, at any depth) or a glob, files in the order of their names.
 
-    Hidden files and those that begin with `_` are left out. Raises InputError when there is no file, one cannot be
-    read, or its columns are not those of the first.
+    Hidden files and those that begin with `_` are left out; what folder names say (`day=1`) is no column. Raises
+    InputError when there is no file, one cannot be read, or its columns are not those of the first.
     """
     files = _files(name)
     footers = []

@@ -190,9 +190,7 @@ def _by_position(
     rows = np.arange(len(others), dtype=place.dtype)
     place[others_kept - lowest] = rows if others_there is None else rows[others_there]
     doubles_there = _doubles(others_kept, lowest, span, int(np.count_nonzero(place >= 0)))
-    seen = np.zeros(span, np.bool_)
-    seen[kept - lowest] = True
-    doubles_here = _doubles(kept, lowest, span, int(np.count_nonzero(seen)))
+    doubles_here = None if _ascends(kept) else _doubles(kept, lowest, span, None)
     if doubles_there is not None:
         place[doubles_there] = Alone.DUPLICATE_THERE
     if doubles_here is not None:
@@ -201,15 +199,22 @@ def _by_position(
     if int(np.count_nonzero(partner >= 0)) == len(others):
         aligned = len(ones) == len(others) and bool((partner == np.arange(len(ones))).all())
         return Matching(partner, None, aligned)
-    state = np.where(seen, np.int8(0), np.int8(Alone.ONLY_HERE))
+    state = np.full(span, Alone.ONLY_HERE, np.int8)
+    state[kept - lowest] = 0
     for doubles, alone in ((doubles_here, Alone.DUPLICATE_THERE), (doubles_there, Alone.DUPLICATE)):
         if doubles is not None:
             state[doubles] = alone
     return Matching(partner, _spread(state[others_kept - lowest], others_there), aligned=False)
 
 
-def _doubles(values: npt.NDArray[np.int64], lowest: int, span: int, distinct: int) -> npt.NDArray[np.bool_] | None:
-    """Which keys of the range are there more than once; None if none is."""
+def _doubles(
+    values: npt.NDArray[np.int64], lowest: int, span: int, distinct: int | None
+) -> npt.NDArray[np.bool_] | None:
+    """Which keys of the range are there more than once; None if none is. distinct: how many there are, if known."""
+    if distinct is None:
+        seen = np.zeros(span, np.bool_)
+        seen[values - lowest] = True
+        distinct = int(np.count_nonzero(seen))
     if distinct == len(values):
         return None
     more: npt.NDArray[np.bool_] = np.bincount(values - lowest, minlength=span) > 1
