@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from tests.conformance.example import Example
-from tests.conformance.examples.recomputed import AT, CONTRACT, case
+from tests.conformance.examples.recomputed import CONTRACT, case, instants
 
 from trueup.parity.checks.online import CHECK, Entities, check_online
 from trueup.parity.tally import Labels
@@ -17,7 +16,7 @@ def make(order: Sequence[int], *, changed: int | None = None, unusable: int = 0)
     half = len(order) // 2
     parts = [(order[:half], 0), (order[half:], unusable)]
     return tuple(
-        Entities(case(part, changed=changed, missing=missing), Labels(np.full(len(part) + missing, AT)))
+        Entities(case(part, changed=changed, missing=missing), Labels(instants(part, missing)))
         for part, missing in parts
     )
 

@@ -220,7 +220,7 @@ def test_ordinary_rows_have_no_null() -> None:
 @pytest.mark.parametrize("dtype", ["Map", "Struct({a: String})", "Array(Map)", ""])
 def test_a_type_without_examples_is_named(dtype: str) -> None:
     assert not has_examples(dtype)
-    with pytest.raises(ContractError, match="v is .*; there are no example values of that type"):
+    with pytest.raises(ContractError, match=r"v is .*; there are no example values of that type"):
         example_rows((Field("v", dtype),), 1, seed=0)
 
 
