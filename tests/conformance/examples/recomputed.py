@@ -76,19 +76,19 @@ def instants(order: Sequence[int], missing: int = 0) -> np.ndarray[tuple[int], n
     return np.array([*(AT + HOUR * (row + 1) for row in order), *[AT] * missing], np.int64)
 
 
-def inputs(order: Sequence[int], missing: int = 0) -> pa.Table:
-    """Keys; those of missing rows are of no plane."""
-    return pa.table({"tailnum": pa.array([*order, *range(-missing, 0)], pa.int64())})
-
-
-def case(order: Sequence[int], *, changed: int | None, missing: int = 0) -> Case:
-    rows = inputs(order, missing)
+def keyed(order: Sequence[int], missing: int = 0) -> pa.Table:
+    """Keys and instants; the keys of missing rows are of no plane."""
     at = pa.array(instants(order, missing)).cast(EVENT_TIME)
+    return pa.table({"tailnum": pa.array([*order, *range(-missing, 0)], pa.int64()), INSTANT: at})
+
+
+def case_of(rows: pa.Table, frame: FeatureFrame) -> Case:
+    """rows: keys and instants. frame: the same rows as they were served."""
     return Case(
         contract=CONTRACT,
         reading=Reading(AsOfRule("served")),
         inputs=rows,
-        served=served(order, changed=changed, missing=missing),
+        served=frame,
         under_way=np.zeros(rows.num_rows, np.bool_),
-        recompute=Recomputed(rows.append_column(INSTANT, at), repo=repository(), ledger=None),
+        recompute=Recomputed(rows, repo=repository(), ledger=None),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 from tests.conformance.example import Example
-from tests.conformance.examples.recomputed import case, instants
+from tests.conformance.examples.recomputed import case_of, instants, keyed, served
 
 from trueup.parity.checks.served import CHECK, ServedModel, check_served
 from trueup.parity.tally import Labels
@@ -20,7 +20,13 @@ def make(order: Sequence[int], *, changed: int | None = None, unusable: int = 0)
         pa.array(order, pa.int32()),
         pa.array(["answer" if row % 2 else "shadow" for row in order], pa.string()),
     )
-    return ServedModel("model", "1", case(order, changed=changed), labels, {"no instant": unusable} if unusable else {})
+    return ServedModel(
+        "model",
+        "1",
+        case_of(keyed(order), served(order, changed=changed)),
+        labels,
+        {"no instant": unusable} if unusable else {},
+    )
 
 
 EXAMPLE = Example(CHECK, make, check_served)
