@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.conformance.examples import expectations, online, replay, served, transforms
+from tests.conformance.examples import distribution, expectations, online, replay, served, transforms
 
-EXAMPLES = tuple(module.EXAMPLE for module in (online, served, replay, transforms, expectations))
+EXAMPLES = tuple(module.EXAMPLE for module in (online, served, distribution, replay, transforms, expectations))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from trueup.contracts.contract import Field
+from trueup.errors import ContractError
 
 NULL_SHARE = 0.15
 EXTREME_SHARE = 0.35
@@ -35,6 +37,8 @@ _STRINGS = (
     "'; --",
     "x" * 300,
 )
+
+_LIST = re.compile(r"(?:Array|Set)\(")
 
 EXTREMES: Mapping[str, Sequence[Any]] = {
     "Bool": (True, False),
@@ -84,14 +88,22 @@ def example_rows(fields: Sequence[Field], count: int, *, seed: int, ordinary: bo
     """`count` rows of these fields, of their Arrow types. The same arguments give the same rows.
 
     Every other row is ordinary (all of them, if asked for); in the rest each value is null, at the edge of its type, or
-    ordinary.
+    ordinary. Raises ContractError for a type there are no examples of (`has_examples`).
     """
     random = np.random.default_rng(seed)
+    if unknown := [item for item in fields if not has_examples(item.dtype)]:
+        raise ContractError(f"{unknown[0].name} is {unknown[0].dtype}; there are no example values of that type.")
+    types = {item.name: item.arrow for item in fields}
     columns: dict[str, list[Any]] = {item.name: [] for item in fields}
     for row in range(count):
         for item in fields:
             columns[item.name].append(_value(item.dtype, random, wild=row % 2 == 1 and not ordinary))
-    return pa.table({item.name: pa.array(columns[item.name], item.arrow) for item in fields})
+    return pa.table({name: pa.array(columns[name], kind) for name, kind in types.items()})
+
+
+def has_examples(dtype: str) -> bool:
+    """Whether rows of this Feast type can be made up."""
+    return _LIST.sub("", dtype).rstrip(")") in EXTREMES
 
 
 def _value(dtype: str, random: np.random.Generator, *, wild: bool) -> Any:

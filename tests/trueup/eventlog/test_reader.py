@@ -12,7 +12,7 @@ from tests.trueup.eventlog.served import FLIGHTS, NOON, contract, served
 
 from trueup.errors import InputError, SourceError
 from trueup.eventlog.layout import log_directory
-from trueup.eventlog.reader import find_logs, read_contract, read_log
+from trueup.eventlog.reader import find_logs, read_contract, read_log, read_log_batches
 from trueup.eventlog.records import log_schema
 from trueup.eventlog.writer import LogLimits, LogWriter
 
@@ -60,6 +60,17 @@ def test_a_log_brings_its_contract_its_frame_and_its_inputs(log: Path) -> None:
     assert one.contract == FLIGHTS == read_contract(log)
     assert one.frame.values.equals(served(rows=2).frame.values)
     assert one.inputs.equals(served(rows=2).inputs)
+
+
+@pytest.mark.parametrize(("most_rows", "sizes"), [(1, [4, 4, 4]), (8, [8, 4]), (11, [8, 4]), (12, [12])])
+def test_batches_are_the_same_rows_in_the_same_order(log: Path, most_rows: int, sizes: list[int]) -> None:
+    batches = list(read_log_batches(log, most_rows=most_rows))
+    assert [batch.num_rows for batch in batches] == sizes
+    assert pa.concat_tables(batch.table for batch in batches).equals(read_log(log).table)
+
+
+def test_batches_of_no_rows_are_none(log: Path) -> None:
+    assert list(read_log_batches(log, most_rows=5, models=["nobody"])) == []
 
 
 def test_a_role_there_is_not_is_an_error(log: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trueup.contracts.contract import Field, OnDemand
 from trueup.contracts.dtypes import arrow_type
 from trueup.errors import ContractError
-from trueup.features.example_rows import EXTREMES, example_rows
+from trueup.features.example_rows import EXTREMES, example_rows, has_examples
 from trueup.features.row_wise import Proof, prove_row_wise
 
 FIELDS = (
@@ -215,6 +215,13 @@ def test_example_rows_have_every_edge_of_every_type(dtype: str) -> None:
 def test_ordinary_rows_have_no_null() -> None:
     rows = example_rows(FIELDS, 100, seed=0, ordinary=True)
     assert sum(column.null_count for column in rows.columns) == 0
+
+
+@pytest.mark.parametrize("dtype", ["Map", "Struct({a: String})", "Array(Map)", ""])
+def test_a_type_without_examples_is_named(dtype: str) -> None:
+    assert not has_examples(dtype)
+    with pytest.raises(ContractError, match=r"v is .*; there are no example values of that type"):
+        example_rows((Field("v", dtype),), 1, seed=0)
 
 
 def _leaves(values: Sequence[Any]) -> list[Any]:

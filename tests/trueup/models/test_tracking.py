@@ -85,6 +85,11 @@ def test_a_registered_model_predicts_the_same_bits(store: Store) -> None:
     assert loaded.predict(ROWS).tobytes() == store.run.bundle.predict(ROWS).tobytes()
 
 
+def test_versions_come_newest_first_and_none_of_a_model_that_is_not_there(store: Store) -> None:
+    assert store.tracking.versions("buyers") == (2, 1)
+    assert store.tracking.versions("nobody") == ()
+
+
 def test_its_card_comes_back_with_where_it_is_registered(store: Store) -> None:
     expected = replace(store.run.bundle.card, run_id=store.logged.run_id, version=1)
     assert store.tracking.load_card("buyers", "champion") == expected

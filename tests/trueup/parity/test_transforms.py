@@ -14,6 +14,7 @@ from trueup.errors import ContractError
 from trueup.features.example_rows import example_rows
 from trueup.parity.causes import BY_NAME
 from trueup.parity.checks.transforms import BATCH_DEPENDENT, REFUSED, RowSet, TriedView, check_transforms
+from trueup.parity.evidence.transforms import Candidate
 from trueup.parity.results import Result
 
 AT = datetime(2013, 11, 1, tzinfo=UTC)
@@ -122,6 +123,14 @@ def test_a_batch_that_raises_has_no_value_for_any_of_its_rows(mode: str) -> None
     assert result.mismatched == 4
     assert {sample.served.status for sample in result.samples} == {"missing"}
     assert any("AssertionError" in note for note in result.notes.values())
+
+
+def test_an_input_of_a_type_trueup_has_no_values_of_is_given_as_null() -> None:
+    candidate = Candidate(view(), {"limit": "Float64"}, {}, nulls={"stats__x": "Map"})
+    made = candidate.rows("real", "of a test", pa.table({"limit": [1.0, 2.0]}))
+    assert made.rows.column("stats__x").to_pylist() == [None, None]
+    result = check_transforms(TriedView(view(), (made,), AT))
+    assert (result.verdict, result.rows) == ("pass", 2)
 
 
 def test_checking_twice_gives_the_same() -> None:
