@@ -139,18 +139,33 @@ def read_contract(directory: Path) -> FeatureContract:
         raise SourceError(f"{path} cannot be read as a contract: {type(error).__name__}: {error}") from error
 
 
-def _files(directory: Path) -> Iterator[tuple[date, Path]]:
-    """Day and path of each file of the log, in order; raises SourceError for what does not belong there."""
+def log_entries(
+    directory: Path, *, start: datetime | None = None, end: datetime | None = None
+) -> Iterator[tuple[date | None, Path]]:
+    """Day and path of each file of the log, in order; the day is None for what does not belong there.
+
+    start, end: without the days that hold no row with start <= instant < end.
+    """
     for entry in _visible(directory):
         if entry.name == CONTRACT_FILE:
             continue
         day = parse_date_directory(entry.name)
         if day is None or not entry.is_dir():
-            raise _foreign(entry, "expected directories named date=YYYY-MM-DD")
+            yield None, entry
+            continue
+        if not _overlaps(day, start, end):
+            continue
         for path in _visible(entry):
-            if path.suffix != SUFFIX or not path.is_file():
-                raise _foreign(path, f"expected files named *{SUFFIX}")
-            yield day, path
+            yield (day if path.suffix == SUFFIX and path.is_file() else None), path
+
+
+def _files(directory: Path) -> Iterator[tuple[date, Path]]:
+    """Day and path of each file of the log, in order; raises SourceError for what does not belong there."""
+    for day, path in log_entries(directory):
+        if day is None:
+            among = "files named *.parquet" if path.parent != directory else "directories named date=YYYY-MM-DD"
+            raise _foreign(path, f"expected {among}")
+        yield day, path
 
 
 def _visible(directory: Path) -> list[Path]:
@@ -166,6 +181,11 @@ def _read_file(path: Path, schema: pa.Schema) -> pa.Table:
             f"{path} cannot be read as Parquet: {error}.",
             hint="It is damaged or cut short; move it away to read the rest of the log without its rows.",
         ) from error
+    return conform(table, schema, path)
+
+
+def conform(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
+    """Rows of a file as the contract's log has them. Raises SourceError naming what differs in its columns."""
     wrong = [
         f"{name} {_kind(table.schema, name)} instead of {_kind(schema, name)}"
         for name in dict.fromkeys([*schema.names, *table.column_names])

@@ -116,7 +116,7 @@ class Result:
     known_at: the rule its rows were recomputed under. contract: hash of the contract. rows: how many were
     compared. uncompared: reason -> rows that could not be. roles: served only. timeline: served only, in
     order, without gaps. notes: label -> what else was found and decides nothing. policy: what its verdict goes by.
-    problem: why it could not run, where it could not.
+    problem: why it, or a part of its rows, could not run: then it is no pass.
     """
 
     check: CellCheck
@@ -166,9 +166,10 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
-        if self.problem is not None or not self.compared:
-            return "could not run"
-        return "fail" if self.failing else "pass"
+        """A mismatch found stays found, whatever else could not be compared."""
+        if self.failing:
+            return "fail"
+        return "could not run" if self.problem is not None or not self.compared else "pass"
 
     @property
     def failing(self) -> tuple[str, ...]:

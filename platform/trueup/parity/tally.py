@@ -15,15 +15,13 @@ import pyarrow as pa
 
 from trueup.frame import FeatureFrame, Status
 from trueup.instants import EPOCH, as_utc, format_instant
-from trueup.parity.causes import BIT, CAUSES, UNEXPLAINED
+from trueup.parity.causes import BIT, CAUSES
 from trueup.parity.compare import NO_TIME, Outcome, cells
 from trueup.parity.explain import Case, Findings
-from trueup.parity.results import Bucket, Cell, FeatureResult, RoleResult, Sample
+from trueup.parity.results import Cell, FeatureResult, RoleResult, Sample
 
 SAMPLES = 6
 """How many cells are shown of each set of causes."""
-MOST_BUCKETS = 62
-_WIDTHS = tuple(timedelta(hours=hours) for hours in (1, 3, 6, 12, 24, 7 * 24, 28 * 24))
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -74,7 +72,7 @@ def roles(findings: Findings, labels: Labels) -> dict[str, RoleResult]:
     if labels.role is None or not len(labels.at):
         return {}
     codes = labels.role.dictionary_encode()
-    compared, mismatched, unexplained = _per_row(findings, len(labels.at))
+    compared, mismatched, unexplained = per_row(findings, len(labels.at))
     names = codes.dictionary.to_pylist()
     of_row = np.asarray(codes.indices.fill_null(-1))
     found = {}
@@ -84,35 +82,6 @@ def roles(findings: Findings, labels: Labels) -> dict[str, RoleResult]:
             int(mask.sum()), int(compared[mask].sum()), int(mismatched[mask].sum()), int(unexplained[mask].sum())
         )
     return found
-
-
-def timeline(findings: Findings, labels: Labels) -> tuple[Bucket, ...]:
-    """Compared and mismatched cells over time, in at most MOST_BUCKETS buckets of one of a few round widths."""
-    if not len(labels.at):
-        return ()
-    first, last = int(labels.at.min()), int(labels.at.max())
-    width = next((w for w in _WIDTHS if (last - first) / (w // _MICROSECOND) < MOST_BUCKETS - 1), None)
-    step = (width or timedelta(days=math.ceil((last - first) / 86_400e6 / (MOST_BUCKETS - 1)))) // _MICROSECOND
-    origin = first // step * step
-    number = (labels.at - origin) // step
-    compared, mismatched, unexplained = _per_row(findings, len(labels.at))
-    buckets = int(number.max()) + 1
-
-    def sums(weights: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
-        return np.bincount(number, weights=weights, minlength=buckets).astype(np.int64)
-
-    totals = sums(None), sums(compared), sums(mismatched)
-    causes = {**_per_bucket_causes(findings, number, buckets), UNEXPLAINED: sums(unexplained)}
-    return tuple(
-        Bucket(
-            EPOCH + (origin + index * step) * _MICROSECOND,
-            rows=int(totals[0][index]),
-            compared=int(totals[1][index]),
-            mismatched=int(totals[2][index]),
-            by_cause={name: int(column[index]) for name, column in causes.items() if column[index]},
-        )
-        for index in range(buckets)
-    )
 
 
 def shown(value: Any) -> str:
@@ -152,7 +121,7 @@ def _feature(findings: Findings, column: str, dtype: str) -> FeatureResult:
     )
 
 
-def _per_row(findings: Findings, rows: int) -> tuple[npt.NDArray[np.int64], ...]:
+def per_row(findings: Findings, rows: int) -> tuple[npt.NDArray[np.int64], ...]:
     """Compared, mismatched and unexplained cells of each row."""
     compared, mismatched, unexplained = (np.zeros(rows, np.int64) for _ in range(3))
     for column, codes in findings.comparison.codes.items():
@@ -164,7 +133,7 @@ def _per_row(findings: Findings, rows: int) -> tuple[npt.NDArray[np.int64], ...]
     return compared, mismatched, unexplained
 
 
-def _per_bucket_causes(
+def per_bucket_causes(
     findings: Findings, number: npt.NDArray[np.int64], buckets: int
 ) -> dict[str, npt.NDArray[np.int64]]:
     """Cause -> its cells in each bucket, for the causes that were found, in their order. number: bucket of each row."""

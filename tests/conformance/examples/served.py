@@ -29,4 +29,4 @@ def make(order: Sequence[int], *, changed: int | None = None, unusable: int = 0)
     )
 
 
-EXAMPLE = Example(CHECK, make, check_served)
+EXAMPLE = Example(CHECK, make, lambda served: check_served([served]))

@@ -1,51 +1,109 @@
-"""The served log, model by model, as cases to examine."""
+"""The served log, chunk by chunk and model by model, as cases to examine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from trueup.contracts.contract import FeatureContract
 from trueup.errors import InputError, TrueupError
-from trueup.eventlog.reader import ServedLog, find_logs, read_log
-from trueup.eventlog.records import LOG_TIMESTAMP, MODEL, MODEL_VERSION, REQUEST_ID, ROLE, ROW
-from trueup.frame import EVENT_TIME
-from trueup.instants import EPOCH, AsOfRule
+from trueup.eventlog.foreign import ServiceLog
+from trueup.eventlog.layout import SUFFIX
+from trueup.eventlog.logged import NOT_LOGGED, LoggedRows
+from trueup.eventlog.parquet import Damaged, files_under
+from trueup.eventlog.reader import find_logs, read_contract
+from trueup.eventlog.records import REQUEST_ID, ROLE, ROW
+from trueup.eventlog.stream import stream_log
+from trueup.instants import AsOfRule, KnownAt
 from trueup.parity.causes import Reading
-from trueup.parity.checks.served import ServedModel
+from trueup.parity.checks.served import COULD_NOT_RUN, ServedModel, ServedTotal, examined
 from trueup.parity.compare import Tolerance
-from trueup.parity.evidence.definitions import common_columns, ledger_definitions, log_definition
-from trueup.parity.evidence.models import CardOf, Progress, TrainedModel, Unreadable, nothing
+from trueup.parity.evidence.definitions import (
+    common_columns,
+    ledger_definitions,
+    log_definition,
+    other_definitions,
+)
+from trueup.parity.evidence.log_chunks import LeftOut, Name, Selection, by_model, chunks, instants
+from trueup.parity.evidence.models import CardOf, Progress, TrainedModel, nothing
 from trueup.parity.evidence.recompute import INSTANT, Source, distinct, under_way
 from trueup.parity.explain import Case, Rows, only
+from trueup.parity.logged import AsLogged
 from trueup.parity.tally import Labels
 from trueup.stores.ledger import Ledger
 
+OTHER_CONTRACT = "served under another contract than the model's"
 
-def served_models(
-    log_dir: Path,
-    card_of: CardOf,
-    *,
-    repo: Path,
-    ledger: Ledger | None,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    models: Sequence[str] | None = None,
-    rule: AsOfRule | None = None,
-    tolerances: Mapping[str, Tolerance] | None = None,
-    applied: Mapping[str, datetime] | None = None,
-    progress: Progress = nothing,
-) -> Iterator[ServedModel | Unreadable]:
-    """Each model version in the served logs under `log_dir`, by log directory and name.
 
-    rule: recompute under this one, not under each model's own. The pinned instant of a model's rule is left
-    out: it froze the model's training set, and says nothing of rows that were served later. applied: view or on-demand
-    view -> since when the registry has had its present definition.
+@dataclass(frozen=True)
+class Log:
+    """A served log under one contract.
+
+    label: as progress names it. root: where its files are. contract: what it was written under, or, of a log that
+    brings none, what can be read of what the registry says now. others: contracts of the other logs of the same
+    service. service: the whole contract, left_out: feature of it -> why it cannot be read, where that is not the same.
+    notes: what else is there and is not looked at.
     """
+
+    label: str
+    root: Path
+    contract: FeatureContract
+    pieces: Iterator[tuple[datetime, LoggedRows | Damaged]]
+    others: tuple[FeatureContract, ...] = ()
+    service: FeatureContract | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> FeatureContract:
+        return self.service or self.contract
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What served rows are recomputed from, and explained by.
+
+    repo: the feature repository, of project `project`; a log of another project is not compared. rule: recompute under
+    this one, not under each model's own. (The pinned instant of a model's rule is left out: it froze the model's
+    training set, and says nothing of rows that were served later.) applied: view or on-demand view -> since when the
+    registry has had its present definition. defaults: feature -> what a server is known to put in place of null.
+    """
+
+    repo: Path
+    ledger: Ledger | None
+    project: str | None = None
+    rule: AsOfRule | None = None
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    applied: Mapping[str, datetime] | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What stands in for a model's card where a log names no model. contract: the whole one."""
+
+    contract: FeatureContract
+    rule: AsOfRule
+
+
+@dataclass
+class ModelTotal:
+    """All that a log says of one model version. card: None where it cannot be had. known_at: the rule's."""
+
+    model: str
+    version: str | None
+    card: TrainedModel | None
+    known_at: KnownAt
+    total: ServedTotal
+
+
+def own_logs(log_dir: Path, selection: Selection) -> list[Log]:
+    """The logs of trueup's own under a directory, sorted. Raises InputError when there is none of them."""
     directories = find_logs(log_dir) if log_dir.is_dir() else ()
     if not directories:
         raise InputError(
@@ -53,82 +111,180 @@ def served_models(
             f"log: there is no served log under {log_dir}.",
             hint="Name the directory the server writes to (its setting log_dir), or serve some requests first.",
         )
-    for directory in directories:
-        progress(f"read {directory.parent.name}/{directory.name}")
-        log = read_log(directory, start=start, end=end, models=models)
-        # One source for all models of a log: they were scored on the same rows, which are then read once.
-        source = Source(_questions(log), repo=repo, ledger=ledger, progress=progress)
-        for model, version, rows in _by_model(log.table):
-            progress(f"check {model}@{version}")
-            try:
-                card = card_of(model, version)
-                yield _served_model(log, source, card, model, version, rows, ledger, rule, tolerances, applied)
-            except TrueupError as error:
-                yield Unreadable(model, version, len(rows), str(error))
+    contracts = {directory: read_contract(directory) for directory in directories}
+    services = sorted({contract.service for contract in contracts.values()})
+    if selection.service is not None and selection.service not in services:
+        raise InputError(
+            "service",
+            f"there is no log of service {selection.service!r} under {log_dir}, only of: {', '.join(services)}.",
+        )
+    return [
+        Log(
+            f"{directory.parent.name}/{directory.name}",
+            directory,
+            contract,
+            stream_log(directory, contract, start=selection.start, end=selection.end),
+            tuple(c for where, c in contracts.items() if where != directory and c.service == contract.service),
+        )
+        for directory, contract in contracts.items()
+        if selection.service is None or contract.service == selection.service
+    ]
 
 
-def _served_model(
-    log: ServedLog,
-    source: Source,
-    card: TrainedModel,
-    model: str,
-    version: str,
-    rows: Rows,
-    ledger: Ledger | None,
-    rule: AsOfRule | None,
-    tolerances: Mapping[str, Tolerance] | None,
-    applied: Mapping[str, datetime] | None,
-) -> ServedModel:
-    contract = card.contract
-    at = _instants(log.table)
-    uncompared: dict[str, int] = {}
-    kept = rows
-    served = log.frame
-    if contract.hash != log.contract.hash:
-        contract = only(contract, common_columns(contract, log.contract))
-        served = served.select(contract.columns)
+def strays(log_dir: Path) -> list[Damaged]:
+    """What lies under a directory of logs and is in none of them."""
+    directories = find_logs(log_dir)
+    files, closed = files_under(log_dir)
+    found = [*closed, *(Damaged(file, None, "is in no contract's log") for file in files if file.suffix == SUFFIX)]
+    return [item for item in found if not any(item.path.is_relative_to(directory) for directory in directories)]
+
+
+def service_log(log: ServiceLog) -> Log:
+    """A log that trueup did not write."""
+    return Log(
+        str(log.log.path),
+        log.log.path,
+        log.contract,
+        log.read(),
+        service=log.service,
+        left_out=log.left_out,
+        notes=log.notes(),
+    )
+
+
+def served_totals(
+    log: Log, card_of: CardOf, selection: Selection, left: LeftOut, basis: Basis, progress: Progress = nothing
+) -> list[ModelTotal]:
+    """What each model version in a log was served, by name and version; without a name, the feature service was.
+
+    left: told what is in no total.
+    """
+    progress(f"read {log.label}")
+    known: dict[Name, ModelTotal] = {}
+    for chunk in chunks(log.pieces, selection, left):
+        # One source for all models of a chunk: they were scored on the same rows, which are then read once.
+        questions = chunk.inputs.append_column(INSTANT, chunk.at)
+        source = Source(questions, repo=basis.repo, ledger=basis.ledger, progress=progress)
+        for name, rows in by_model(chunk):
+            mine = known[name] = known.get(name) or _open(name, log, card_of, basis)
+            progress(f"check {mine.model}{'' if mine.version is None else f'@{mine.version}'}")
+            mine.total += _examined(log, mine, chunk, source, rows, basis)
+    for name, reasons in left.rows.items():
+        if reasons:
+            mine = known[name] = known.get(name) or _open(name, log, card_of, basis)
+            mine.total += ServedTotal(uncompared=reasons)
+    for name, found in left.notes.items():
+        if name in known:
+            known[name].total += ServedTotal(notes=found)
+    return [known[name] for name in sorted(known, key=lambda name: tuple(str(part) for part in name))]
+
+
+def default_rule(contract: FeatureContract, ledger: Ledger | None) -> AsOfRule:
+    """Where no model says a rule: `served` if the ledger knows a run of one of the service's views, else `label`."""
+    tables = dict.fromkeys(view.table for view in contract.views)
+    known = ledger is not None and any(ledger.runs(contract.project, table) for table in tables)
+    return AsOfRule("served" if known else "label")
+
+
+def _open(name: Name, log: Log, card_of: CardOf, basis: Basis) -> ModelTotal:
+    """A model as it is first met: its card, or why there is none."""
+    model, version = name
+    subject = log.contract.service if model is None else model
+    card: TrainedModel
+    try:
+        if basis.project is not None and log.contract.project != basis.project:
+            raise InputError(
+                "log",
+                f"log {log.label} is of Feast project {log.contract.project!r}, "
+                f"the repository is project {basis.project!r}.",
+                hint="Name the repository it was served from with --repo.",
+            )
+        if model is None:
+            card = Service(log.whole, basis.rule or default_rule(log.contract, basis.ledger))
+        else:
+            card = card_of(model, str(version))
+    except TrueupError as error:
+        return ModelTotal(subject, version, None, "served", ServedTotal(problems=(str(error),)))
+    return ModelTotal(subject, version, card, (basis.rule or card.rule).known_at, ServedTotal())
+
+
+def _examined(log: Log, model: ModelTotal, chunk: LoggedRows, source: Source, rows: Rows, basis: Basis) -> ServedTotal:
+    """The chunk's rows of one model."""
+    if model.card is None:
+        return ServedTotal(uncompared={COULD_NOT_RUN: len(rows)})
+    try:
+        contract, absent = _comparable(model.card.contract, log, chunk)
         if not contract.columns:
-            uncompared["served under another contract than the model's"] = len(rows)
-            kept = rows[:0]
-    if len(timeless := np.flatnonzero(np.asarray(log.table.column(LOG_TIMESTAMP).is_null())[kept])):
-        uncompared["no instant"] = len(timeless)
-        kept = np.delete(kept, timeless)
-    # A feature may be in several services; the tolerance of one that is not in this one is not for it.
-    own = {name: tolerance for name, tolerance in (tolerances or {}).items() if name in contract.columns}
+            return ServedTotal(uncompared={OTHER_CONTRACT: len(rows)})
+        part = _part(log, model, contract, chunk, source, rows, basis)
+    except TrueupError as error:
+        return ServedTotal(uncompared={COULD_NOT_RUN: len(rows)}, problems=(str(error),))
+    return examined(replace(part, contract=model.card.contract, absent=absent))
+
+
+def _comparable(contract: FeatureContract, log: Log, chunk: LoggedRows) -> tuple[FeatureContract, dict[str, str]]:
+    """The part of a model's contract that rows of the chunk can be compared by, and why the other features cannot."""
+    absent = {**chunk.absent, **log.left_out}
+    if contract.hash != log.whole.hash:
+        # Logged under another contract: what both have, under the model's own definition.
+        common = only(contract, common_columns(contract, log.contract))
+    elif log.contract.hash == log.whole.hash:
+        common = contract  # the model's own, whose schedules count
+    else:
+        common = log.contract
+    absent |= {name: NOT_LOGGED for name in contract.columns if name not in common.columns and name not in absent}
+    if any(name in absent for name in common.columns):
+        common = only(common, [name for name in common.columns if name not in absent])
+    return common, {name: why for name, why in absent.items() if name in contract.columns}
+
+
+def _part(
+    log: Log,
+    model: ModelTotal,
+    contract: FeatureContract,
+    chunk: LoggedRows,
+    source: Source,
+    rows: Rows,
+    basis: Basis,
+) -> ServedModel:
+    """contract: of what is compared."""
+    at = instants(chunk.at)
+    assert model.card is not None, "whoever has no card has no rows to compare"
+    definitions = [*ledger_definitions(contract, basis.ledger), *other_definitions(contract, log.others)]
+    if model.card.contract.hash != log.whole.hash:
+        definitions[:0] = log_definition(contract, log.contract, at, basis.applied)
     whole = Case(
         contract=contract,
-        reading=Reading(AsOfRule((rule or card.rule).known_at)),
-        inputs=log.inputs,
-        served=served,
-        under_way=under_way(contract, at, ledger),
-        recompute=source,
-        tolerances=own,
-        requests=_request_numbers(log.table),
-        definitions=(*log_definition(contract, log.contract, at, applied), *ledger_definitions(contract, ledger)),
+        reading=Reading(AsOfRule(model.known_at)),
+        inputs=chunk.inputs,
+        served=chunk.frame if chunk.frame.columns == contract.columns else chunk.frame.select(contract.columns),
+        under_way=under_way(contract, at, basis.ledger),
+        recompute=AsLogged(source, chunk.precision, chunk.vague),
+        # A feature may be in several services; what is settled for one that is not in this one is not for it.
+        tolerances={name: item for name, item in basis.tolerances.items() if name in contract.columns},
+        requests=_request_numbers(chunk),
+        definitions=tuple(definitions),
+        defaults={name: item for name, item in basis.defaults.items() if name in contract.columns},
     )
-    labels = Labels(at, *(log.table.column(name).combine_chunks() for name in (REQUEST_ID, ROW, ROLE)))
-    return ServedModel(model, version, whole.subset(kept), labels.subset(kept), uncompared)
+    labels = Labels(at, *(chunk.labels.column(name).combine_chunks() for name in (REQUEST_ID, ROW, ROLE)))
+    if labels.role is not None and labels.role.null_count == len(labels.role):
+        labels = replace(labels, role=None)
+    misfits: dict[str, dict[str, int]] = {}
+    for (feature, kind), mask in chunk.misfits.items():
+        misfits.setdefault(feature, {})[kind] = int(mask[rows].sum())
+    notes = {name: int(counts[rows].sum()) for name, counts in chunk.notes.items()}
+    return ServedModel(
+        model.model,
+        model.version,
+        whole.subset(rows),
+        labels.subset(rows),
+        misfits=misfits,
+        notes={name: count for name, count in notes.items() if count},
+    )
 
 
-def _request_numbers(table: pa.Table) -> Rows:
-    """The number of each row's request."""
-    _, number = distinct(table.select([REQUEST_ID]))
-    return number
-
-
-def _questions(log: ServedLog) -> pa.Table:
-    instants = pc.fill_null(log.table.column(LOG_TIMESTAMP), pa.scalar(EPOCH, EVENT_TIME))
-    return log.inputs.append_column(INSTANT, instants)
-
-
-def _by_model(table: pa.Table) -> Iterator[tuple[str, str, Rows]]:
-    """Name, version and row numbers of each model version in the log, sorted."""
-    pairs, number = distinct(table.select([MODEL, MODEL_VERSION]))
-    names = [(str(pair[MODEL]), str(pair[MODEL_VERSION])) for pair in pairs.to_pylist()]
-    for pair, index in sorted((pair, index) for index, pair in enumerate(names)):
-        yield *pair, np.flatnonzero(number == index)
-
-
-def _instants(table: pa.Table) -> Rows:
-    column = table.column(LOG_TIMESTAMP).combine_chunks().cast(EVENT_TIME)
-    return np.asarray(pc.fill_null(column.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)).astype(np.int64)
+def _request_numbers(chunk: LoggedRows) -> Rows:
+    """The number of each row's request; a row without a request id is one of its own."""
+    _, number = distinct(chunk.labels.select([REQUEST_ID]))
+    nameless = np.asarray(chunk.labels.column(REQUEST_ID).combine_chunks().is_null().to_numpy(zero_copy_only=False))
+    return np.where(nameless, len(number) + np.arange(len(number)), number).astype(np.int64)

@@ -1,0 +1,66 @@
+"""`parity served` on what `feast init` leaves behind: its own template, stores and log writer, nothing of trueup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import redis
+from feast import FeatureStore
+from tests.trueup.parity.log_repo import Ran, trueup
+from tests.trueup.parity.stock import redis_over_tcp, template
+from tests.trueup.parity.stock_log import SERVICE, changed, log, serve
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::UserWarning:feast", "ignore::RuntimeWarning:feast", "ignore::FutureWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with redis_over_tcp(tmp_path_factory.mktemp("redis")) as port:
+        yield port
+
+
+@pytest.fixture(
+    params=[(offline, online) for offline in ("dask", "duckdb") for online in ("sqlite", "redis")], ids="-".join
+)
+def store(request: pytest.FixtureRequest, tmp_path: Path, redis_port: int) -> FeatureStore:
+    offline, online = request.param
+    config: dict[str, Any] = {"type": "sqlite", "path": "data/online_store.db"}
+    if online == "redis":
+        config = {"type": "redis", "connection_string": f"localhost:{redis_port}"}
+        with redis.Redis(port=redis_port) as client:
+            client.flushall()
+    return template(tmp_path, offline=offline, online=config)
+
+
+def check(store: FeatureStore, folder: Path, *options: object) -> Ran:
+    return trueup("parity", "served", "--repo", store.repo_path, "--log", folder, *options)
+
+
+def test_what_feast_served_and_logged_passes_and_a_changed_value_fails(store: FeatureStore) -> None:
+    """One test for each pair of stores: the template takes a second to make, and a log is one folder of it."""
+    folder = log(store, serve(store, (1001, 1002, 7)))
+    log(store, serve(store, (1003,), request="r2"))
+    clean = check(store, folder)
+    result = clean.result
+    assert (clean.code, result.subject, result.known_at, result.rows) == (0, SERVICE, "label", 4)
+    assert (result.compared, result.mismatched, result.counts.stale_equal) == (12, 0, 0)
+    assert result.features["driver_hourly_stats__conv_rate"].counts.served.missing == 1
+    assert "driver_stats.parquet" in result.notes["Parquet files that are no log of the service"]
+
+    column = "driver_hourly_stats__conv_rate"
+    log(store, changed(serve(store, (1004,), request="r3"), column, lambda value: value + 0.5))
+    spoiled = check(store, folder)
+    assert (spoiled.code, spoiled.result.rows, spoiled.result.failing) == (1, 5, (column,))
+    (sample,) = spoiled.result.samples
+    assert (dict(sample.keys), sample.request) == ({"driver_id": "1004"}, "r3")
+
+    for file in folder.glob("*.parquet"):
+        if column in pq.read_schema(file).names:
+            file.unlink()
+    assert check(store, folder).code == 2
