@@ -7,6 +7,7 @@ class of whole columns.)
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tests.benches.measure import ProcessError, in_process, interleaved, machine, peak_mib
+from tests.benches.measure import ProcessError, Timings, in_process, interleaved, machine, peak_mib
 
 from trueup.parity.compare import Tolerance
 from trueup.parity.tables.result import TableComparison
@@ -66,13 +67,27 @@ def _datacompy(rows: int, directory: Path) -> dict[str, Any]:
         try:
             if not (folder / "left.parquet").exists():
                 in_process(MODULE, "write", str(folder), str(size))
-            timed = in_process(MODULE, "datacompy", str(folder), "3" if size >= 1_000_000 else "1")
+            blind = in_process(MODULE, "blind", str(folder), "")
+            runs: dict[str, list[list[float]]] = {"trueup": [], "datacompy": []}
+            for _ in range(3 if size >= 1_000_000 else 1):  # a process each: the memory of one slows the other
+                for way in runs:
+                    runs[way].append(in_process(MODULE, "once", str(folder), way))
         except ProcessError as error:
             if not error.out_of_memory:
                 raise
             failed[size] = str(error).splitlines()[-1]
             continue
-        context = {"rows": size, **timed, "did_not_finish": failed}
+        timings = Timings(*({way: [run[index] for run in runs[way]] for way in runs} for index in (0, 1)))
+        context = {
+            "rows": size,
+            "times_as_fast_as_datacompy": timings.ratio("datacompy", "trueup"),
+            "processor_ratio": timings.processor_ratio("datacompy", "trueup"),
+            "medians": timings.medians(),
+            "peak_mib": {way: max(run[2] for run in runs[way]) for way in runs},
+            "mismatches_datacompy_does_not_see": blind,
+            "did_not_finish": failed,
+            "machine": machine("datacompy", "polars", "pyarrow"),
+        }
         return _row("compare keyed, against datacompy", None, context)
     raise RuntimeError(f"datacompy finished at no size: {failed}")
 
@@ -195,31 +210,34 @@ def timed(directory: Path, rounds: int) -> dict[str, Any]:
     }
 
 
-def against_datacompy(directory: Path, rounds: int) -> dict[str, Any]:
+def datacompy(directory: Path) -> dict[str, int]:
+    """Mismatches a feature, as datacompy counts them."""
     import polars as pl
     from datacompy import PolarsCompare
 
-    def theirs() -> dict[str, int]:
-        frames = [pl.read_parquet(directory / f"{name}.parquet") for name in ("left", "keyed")]
-        found = PolarsCompare(*frames, join_columns="k")
-        return {column["column"]: int(column["unequal_cnt"]) for column in found.column_stats}
+    frames = [pl.read_parquet(directory / f"{name}.parquet") for name in ("left", "keyed")]
+    found = PolarsCompare(*frames, join_columns="k")
+    return {column["column"]: int(column["unequal_cnt"]) for column in found.column_stats}
 
-    found, counted = ours(directory, "keyed"), theirs()
+
+def not_seen_by_datacompy(directory: Path) -> dict[str, int]:
+    """Both count alike, but for what datacompy cannot see: it takes NaN for null, and integers for floats, so that
+    beyond 2^53 a difference of one is none."""
+    found, counted = ours(directory, "keyed"), datacompy(directory)
     missed = {name: feature.mismatched - counted[name] for name, feature in found.features.items()}
-    # It takes NaN for null, and integers for floats: beyond 2^53 it does not see a difference of one.
     blind = {name: sum(feature.by_class.get(kind, 0) for kind in NANS) for name, feature in found.features.items()}
     blind["device"] = missed["device"]
     assert missed == blind, (missed, blind)
     assert missed["device"] >= 0, missed
-    timings = interleaved({"trueup": lambda: ours(directory, "keyed"), "datacompy": theirs}, rounds)
-    return {
-        "times_as_fast_as_datacompy": timings.ratio("datacompy", "trueup"),
-        "processor_ratio": timings.processor_ratio("datacompy", "trueup"),
-        "mismatches_it_does_not_see": {name: count for name, count in missed.items() if count},
-        "medians": timings.medians(),
-        "peak_mib_of_both": peak_mib(),
-        "machine": machine("datacompy", "polars", "pyarrow"),
-    }
+    return {name: count for name, count in missed.items() if count}
+
+
+def once(directory: Path, way: str) -> list[float]:
+    """Wall seconds, processor seconds and peak MiB of one run in this process, imports aside."""
+    ways = {"trueup": lambda: ours(directory, "keyed"), "datacompy": lambda: datacompy(directory)}
+    importlib.import_module("datacompy" if way == "datacompy" else "duckdb")
+    timings = interleaved({way: ways[way]}, 1)
+    return [timings.wall[way][0], timings.processor[way][0], peak_mib()]
 
 
 def _main(way: str, directory: Path, argument: str) -> Any:
@@ -228,8 +246,10 @@ def _main(way: str, directory: Path, argument: str) -> Any:
             return write(directory, int(argument))
         case "time":
             return timed(directory, int(argument))
-        case "datacompy":
-            return against_datacompy(directory, int(argument))
+        case "blind":
+            return not_seen_by_datacompy(directory)
+        case "once":
+            return once(directory, argument)
         case _:
             check(directory, ours(directory, argument, TOLERANCES), argument)
             return peak_mib()
