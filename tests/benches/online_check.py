@@ -25,7 +25,7 @@ from tests.trueup.parity.stock import configure, quiet, redis_over_tcp
 
 from trueup.contracts.contract import JoinKey
 from trueup.contracts.stored import stored_views
-from trueup.parity.engine import run_online
+from trueup.parity.runs.online import run_online
 from trueup.stores.feast_rows import online_rows_of
 from trueup.stores.key_columns import KeyColumns
 from trueup.stores.redis_layout import encode_time, time_field, value_field

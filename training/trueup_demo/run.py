@@ -23,9 +23,10 @@ from trueup.contracts.extract import extract_contract
 from trueup.errors import StoreError
 from trueup.eventlog.reader import find_logs, read_log
 from trueup.models.tracking import Tracking
-from trueup.parity.engine import run_online, run_served
 from trueup.parity.evidence.online import redis_reader
 from trueup.parity.report import Experiment, Report, VariantScores
+from trueup.parity.runs.online import run_online
+from trueup.parity.runs.served import run_served
 from trueup.parity.sinks.html import render_html
 from trueup.stores.ledger import Ledger
 from trueup.stores.local_redis import LocalRedis

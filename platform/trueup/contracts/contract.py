@@ -178,11 +178,15 @@ class FeatureContract:
         return tuple(f"{view}__{feature}" for view, feature in self.features)
 
     @cached_property
+    def dtypes(self) -> dict[str, str]:
+        """Column of a frame -> Feast type name, inputs of on-demand views included."""
+        types = {view.column(item.name): item.dtype for view in self.views for item in view.features}
+        return types | {view.column(item.name): item.dtype for view in self.on_demand for item in view.outputs}
+
+    @cached_property
     def schema(self) -> pa.Schema:
         """Arrow schema of a frame's values."""
-        types = {view.column(item.name): item.arrow for view in self.views for item in view.features}
-        types |= {view.column(item.name): item.arrow for view in self.on_demand for item in view.outputs}
-        return pa.schema([(column, types[column]) for column in self.columns])
+        return pa.schema([(column, arrow_type(self.dtypes[column])) for column in self.columns])
 
     @cached_property
     def entity_fields(self) -> tuple[Field, ...]:

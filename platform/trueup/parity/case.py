@@ -126,7 +126,8 @@ class Case:
 
     def cells(self, column: str, rows: Rows) -> Cells:
         """A feature of these rows as served."""
-        return cells(self.served, column, self.views.get(column)).take(rows)
+        dtype = self.contract.dtypes.get(column)
+        return cells(self.served, column, self.views.get(column), dtype).take(rows)
 
 
 @dataclass(frozen=True)

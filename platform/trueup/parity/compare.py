@@ -101,12 +101,14 @@ class Cells:
 
     values: Arrow array, in the plain form of its type (see `kinds`). statuses: `Status` numbers, 0 where none was
     recorded. times: event times in microseconds since 1970 UTC, NO_TIME where there is none; None for a feature that
-    has no event time of its own (an on-demand one).
+    has no event time of its own (an on-demand one). dtype: Feast type, where it says more than the Arrow type: `Json`
+    is compared by what it says, `Set(...)` as a set.
     """
 
     values: pa.Array
     statuses: Codes
     times: npt.NDArray[np.int64] | None
+    dtype: str | None = None
 
     def __len__(self) -> int:
         return len(self.statuses)
@@ -118,25 +120,25 @@ class Cells:
             self.values.take(pa.array(positions)),
             self.statuses[positions],
             self.times[positions] if self.times is not None else None,
+            self.dtype,
         )
 
 
-def cells(frame: FeatureFrame, column: str, view: str | None) -> Cells:
+def cells(frame: FeatureFrame, column: str, view: str | None, dtype: str | None = None) -> Cells:
     """One column of a frame. view: the column of its event times; None or an absent one means it has none."""
     times = None
     if view is not None and view in frame.event_timestamps.column_names:
         instants = _flat(frame.event_timestamps.column(view)).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
         times = _filled(instants, int(NO_TIME))
     statuses = _filled(_flat(frame.statuses.column(column)).cast(pa.int8()), 0)
-    return Cells(plain(_flat(frame.values.column(column))), statuses, times)
+    return Cells(plain(_flat(frame.values.column(column))), statuses, times, dtype)
 
 
 def outcomes(served: Cells, recomputed: Cells, tolerance: Tolerance = EXACT, dtype: str | None = None) -> Codes:
-    """One `Outcome` per row. dtype: the Feast type, where it says more than the Arrow types: `Json` is compared by
-    what it says, `Set(...)` as a set."""
+    """One `Outcome` per row. dtype: the Feast type; by default the served cells'."""
     left, right = served.statuses, recomputed.statuses
     both_present = (left == Status.PRESENT) & (right == Status.PRESENT)
-    alike = likeness(served.values, recomputed.values, tolerance, dtype)
+    alike = likeness(served.values, recomputed.values, tolerance, dtype or served.dtype)
     agree = np.where(both_present, alike <= Likeness.CLOSE, left == right)
 
     codes = np.full(len(served), Outcome.STATUS, np.int8)

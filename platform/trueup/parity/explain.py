@@ -58,7 +58,9 @@ class Findings:
 def examine(case: Case) -> Findings:
     """Every cell compared, every mismatch explained or left without a cause."""
     recomputed = case.recompute(case.contract, case.reading, case.rows)
-    comparison = compare(case.served, recomputed, views=case.views, tolerances=case.tolerances)
+    comparison = compare(
+        case.served, recomputed, views=case.views, tolerances=case.tolerances, dtypes=case.contract.dtypes
+    )
     comparison, during = _forgive_under_way(case, recomputed, comparison)
     causes = explain(case, recomputed, comparison.mismatches())
     return Findings(recomputed, comparison, causes, during, _on_ties(case))

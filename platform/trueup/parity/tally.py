@@ -58,9 +58,7 @@ class Tally:
 
 
 def tally(case: Case, findings: Findings, labels: Labels) -> Tally:
-    dtypes = {view.column(item.name): item.dtype for view in case.contract.views for item in view.features} | {
-        view.column(item.name): item.dtype for view in case.contract.on_demand for item in view.outputs
-    }
+    dtypes = case.contract.dtypes
     features = {
         column: _feature(findings, column, dtypes.get(column, "unknown")) for column in findings.comparison.counts
     }

@@ -42,7 +42,7 @@ def test_a_log_without_rows_in_the_window_could_not_run(world: World) -> None:
 
 
 def test_no_log_at_all_is_an_error_that_says_what_to_do(world: World, tmp_path: Path) -> None:
-    from trueup.parity.engine import run_served
+    from trueup.parity.runs.served import run_served
 
     for directory in (tmp_path / "nothing", tmp_path):
         with pytest.raises(InputError, match=r"there is no served log under .* serve some requests first"):

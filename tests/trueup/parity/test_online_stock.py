@@ -28,10 +28,10 @@ from trueup.cli.parity.online import check_online_store
 from trueup.contracts.stored import stored_views
 from trueup.errors import InputError, StoreError, TrueupError
 from trueup.parity.checks.online import NEVER_MATERIALIZED, ONLY_ONLINE, OTHER_TYPES, OTHER_VIEWS
-from trueup.parity.engine import run_online
 from trueup.parity.evidence.online import NOT_SAMPLED, ONE_DIRECTION
 from trueup.parity.report import Report
 from trueup.parity.results import Result
+from trueup.parity.runs.online import run_online
 from trueup.stores.feast_rows import FeastRows, online_rows_of
 from trueup.stores.key_columns import OTHER_PROJECT, UNDECODABLE
 from trueup.stores.redis_layout import value_field

@@ -12,8 +12,8 @@ from tests.trueup.parity.world import START, Card, World, at
 
 from trueup.errors import InputError
 from trueup.instants import AsOfRule
-from trueup.parity.engine import run_served
 from trueup.parity.report import Report
+from trueup.parity.runs.served import run_served
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:feast", "ignore::UserWarning:feast")
 

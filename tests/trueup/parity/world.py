@@ -31,10 +31,11 @@ from trueup.features.online import OnlineReader
 from trueup.frame import FeatureFrame
 from trueup.instants import AsOfRule, KnownAt
 from trueup.parity.compare import Tolerance
-from trueup.parity.engine import run_online, run_served
 from trueup.parity.evidence.online import redis_reader
 from trueup.parity.report import Report
 from trueup.parity.results import Result
+from trueup.parity.runs.online import run_online
+from trueup.parity.runs.served import run_served
 from trueup.stores.entity_key import KeyLayout
 from trueup.stores.ledger import Ledger
 from trueup.stores.ledger_engine import LedgerEngine

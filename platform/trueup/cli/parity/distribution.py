@@ -52,8 +52,8 @@ def distribution(
     from trueup.models.tracking import Tracking
     from trueup.parity.config import find_config
     from trueup.parity.distribution.settings import DriftSettings
-    from trueup.parity.drift import run_distribution
     from trueup.parity.evidence.distribution import Window
+    from trueup.parity.runs.distribution import run_distribution
     from trueup.settings import Settings
 
     settings = Settings()

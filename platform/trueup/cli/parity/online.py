@@ -59,7 +59,7 @@ def check_online_store(
     """The check as the command line means it: settings and the repository say the rest."""
     from trueup.contracts.stored import stored_views
     from trueup.instants import utc_now
-    from trueup.parity.engine import run_online
+    from trueup.parity.runs.online import run_online
     from trueup.settings import Settings, feature_repo
     from trueup.stores.feast_rows import online_rows_of, open_store
 

@@ -61,7 +61,7 @@ def served(
     """
     from trueup.eventlog.reader import find_logs
     from trueup.instants import AsOfRule, utc_now
-    from trueup.parity.engine import run_served
+    from trueup.parity.runs.served import run_served
     from trueup.settings import Settings, feature_repo
     from trueup.stores.feast_rows import open_store
 

@@ -133,7 +133,7 @@ class OnlineCheck:
         return result
 
     def _compare(self, served: FeatureFrame, expected: FeatureFrame) -> Comparison:
-        return compare(served, expected, views=self._of, tolerances=self._view.tolerances)
+        return compare(served, expected, views=self._of, tolerances=self._view.tolerances, dtypes=self._dtypes)
 
     def _agreed(self, comparison: Comparison, rows: int) -> Tally:
         return Tally(

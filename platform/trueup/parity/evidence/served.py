@@ -72,6 +72,8 @@ class Basis:
     this one, not under each model's own. (The pinned instant of a model's rule is left out: it froze the model's
     training set, and says nothing of rows that were served later.) applied: view or on-demand view -> since when the
     registry has had its present definition. defaults: feature -> what a server is known to put in place of null.
+    declared_types: whether history is read as the declared types (trueup's offline store does) or as the source has
+    them (Feast's own do).
     """
 
     repo: Path
@@ -81,6 +83,7 @@ class Basis:
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     applied: Mapping[str, datetime] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    declared_types: bool = True
 
 
 @dataclass(frozen=True)
@@ -255,7 +258,7 @@ def _part(
         definitions[:0] = log_definition(contract, log.contract, at, basis.applied)
     whole = Case(
         contract=contract,
-        reading=Reading(AsOfRule(model.known_at)),
+        reading=Reading(AsOfRule(model.known_at), declared_types=basis.declared_types),
         inputs=chunk.inputs,
         served=chunk.frame if chunk.frame.columns == contract.columns else chunk.frame.select(contract.columns),
         under_way=under_way(contract, at, basis.ledger),

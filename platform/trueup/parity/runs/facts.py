@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from trueup.errors import InputError
 from trueup.instants import format_instant
+from trueup.stores.ledger import Ledger
+from trueup.stores.registry_ledger import RegistryLedger
+
+PACKAGES = ("trueup", "feast", "duckdb", "pyarrow", "numpy")
+"""What a comparison of features is made with."""
 
 
 def packages(*names: str) -> dict[str, str]:
@@ -23,3 +29,23 @@ def window_facts(start: datetime | None, end: datetime | None) -> dict[str, str]
     """start: served at or after. end: served before."""
     since = {} if start is None else {"since": format_instant(start)}
     return since if end is None else {**since, "until": format_instant(end)}
+
+
+def sample_of(share: float) -> dict[str, str]:
+    """share: of the entities that are looked at."""
+    return {"sample": f"{share:g} of the entities, by a hash of their keys"} if share < 1 else {}
+
+
+def check_share(share: float) -> None:
+    """Raises InputError for a share of the entities that is none."""
+    if not 0 < share <= 1:
+        raise InputError("sample", f"sample is {share}; expected a share of the entities, more than 0 and at most 1.")
+
+
+def ledger_facts(ledger: Ledger | None) -> dict[str, str]:
+    """What says what was materialized when."""
+    if isinstance(ledger, RegistryLedger):
+        return {"ledger": f"none: the windows that Feast's registry ({ledger.path}) says were materialized stand in"}
+    if ledger is None or not ledger.path.exists():
+        return {"ledger": "none: the views' declared schedules stand in"}
+    return {"ledger": str(ledger.path)}

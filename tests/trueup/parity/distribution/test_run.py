@@ -25,10 +25,10 @@ from trueup.models.git import GitState
 from trueup.models.reference import REFERENCE_FILE, reference_bytes
 from trueup.models.tracking import Dataset, Tracking, TrainingRun
 from trueup.parity.distribution.settings import DriftSettings
-from trueup.parity.drift import run_distribution
 from trueup.parity.evidence.distribution import Window
 from trueup.parity.report import Report
 from trueup.parity.results import DriftResult
+from trueup.parity.runs.distribution import run_distribution
 
 DAY = datetime(2024, 3, 1, tzinfo=UTC)
 NEXT = DAY + timedelta(days=1)

@@ -8,11 +8,11 @@ from pathlib import Path
 from trueup.instants import Clock, utc_now
 from trueup.parity.checks.distribution import CHECK, check_distribution
 from trueup.parity.distribution.settings import DriftSettings
-from trueup.parity.engine import environment
 from trueup.parity.evidence.distribution import Block, FileOf, Window, drift_samples
 from trueup.parity.evidence.models import Progress, Unreadable, nothing
 from trueup.parity.report import Report
 from trueup.parity.results import DriftResult
+from trueup.parity.runs.facts import PACKAGES, packages
 
 
 def run_distribution(
@@ -62,4 +62,4 @@ def run_distribution(
             )
         else:
             results.append(check_distribution(found))
-    return Report(started, clock(), tuple(results), environment(), {"served log": str(log_dir)})
+    return Report(started, clock(), tuple(results), packages(*PACKAGES), {"served log": str(log_dir)})

@@ -1,0 +1,116 @@
+"""The served log, from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from trueup.errors import TrueupError
+from trueup.eventlog.foreign import ServiceLog
+from trueup.instants import AsOfRule, Clock, utc_now
+from trueup.parity.checks.served import CHECK as SERVED
+from trueup.parity.checks.served import served_result
+from trueup.parity.compare import Tolerance
+from trueup.parity.evidence.clocks import with_created
+from trueup.parity.evidence.log_chunks import BATCH_ROWS as LOG_BATCH_ROWS
+from trueup.parity.evidence.log_chunks import LeftOut, Selection
+from trueup.parity.evidence.models import CardOf, Progress, nothing
+from trueup.parity.evidence.served import (
+    Basis,
+    Log,
+    ModelTotal,
+    default_rule,
+    own_logs,
+    served_totals,
+    service_log,
+    strays,
+)
+from trueup.parity.report import Report
+from trueup.parity.results import AnyResult, could_not_run
+from trueup.parity.runs.facts import PACKAGES, check_share, ledger_facts, packages, sample_of, window_facts
+from trueup.stores.ledger import Ledger
+
+
+def run_served(
+    repo: Path,
+    log_dir: Path,
+    card_of: CardOf,
+    *,
+    ledger: Ledger | None,
+    foreign: ServiceLog | None = None,
+    service: str | None = None,
+    project: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    models: Sequence[str] | None = None,
+    rule: AsOfRule | None = None,
+    tolerances: Mapping[str, Tolerance] | None = None,
+    applied: Mapping[str, datetime] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    sample: float = 1.0,
+    now: datetime | None = None,
+    batch_rows: int = LOG_BATCH_ROWS,
+    clock: Clock = utc_now,
+    progress: Progress = nothing,
+) -> Report:
+    """The served log against the as-of read, one result for each model version in it (or for the feature service, where
+    a log names no model), in chunks of about `batch_rows` rows.
+
+    repo: the feature repository. log_dir: one contract's log, or a directory of several, of which `service` chooses.
+    foreign: a log that trueup did not write, instead of those (log_dir then is its path). card_of: the card of a model
+    by name and version, such as `Tracking(uri).load_card`; asked only where the log names models. ledger: of the
+    materializations; without one the views' declared schedules stand in. project: of the repository; a log of another
+    one could not run. start, end: start <= instant < end. models: registered names; all by default. rule: recompute
+    under this one instead of each model's own (without a model: `served` where the ledger knows a run of its views,
+    else `label`). applied: view or on-demand view -> since when the registry has had its present definition. defaults:
+    feature -> what a server is known to put in place of null. sample: share of the entities that is looked at, the same
+    ones in every run. now: rows served after it are from the future, and not compared.
+
+    Raises InputError when there is no log or a share that is none. A model, or a file, that cannot be checked is a
+    result that says why.
+    """
+    check_share(sample)
+    started = clock()
+    basis = Basis(repo, ledger, project, rule, tolerances or {}, applied, defaults or {})
+    selection = Selection(start, end, models, service, now, sample, batch_rows)
+    results: list[AnyResult] = []
+    for log in [service_log(foreign)] if foreign is not None else own_logs(log_dir, selection):
+        left = LeftOut()
+        totals = served_totals(log, card_of, selection, left, basis, progress)
+        results += [_served_result(log, total, repo) for total in totals]
+        if (problem := left.problem(log.root)) is not None:
+            results.append(could_not_run(SERVED, f"files of {log.label}", problem))
+    if foreign is None and (problem := LeftOut(damaged=strays(log_dir)).problem(log_dir)) is not None:
+        results.append(could_not_run(SERVED, f"files of {log_dir}", problem))
+    facts = {
+        "feature repository": str(repo),
+        "served log": str(log_dir),
+        **ledger_facts(ledger),
+        **window_facts(start, end),
+        **sample_of(sample),
+    }
+    if foreign is not None and rule is None:
+        chosen = default_rule(foreign.contract, ledger).known_at
+        knows = "the ledger knows runs" if chosen == "served" else "no ledger knows a run"
+        facts["rule"] = (
+            f"{chosen}, where the log names no model: none was asked for, and {knows} of the service's views"
+        )
+    return Report(started, clock(), tuple(results), packages(*PACKAGES), facts)
+
+
+def _served_result(log: Log, found: ModelTotal, repo: Path) -> AnyResult:
+    contract = None if found.card is None else found.card.contract
+    known_at = None if found.card is None else found.known_at
+    result = served_result(
+        found.model, found.version, found.total, contract=contract, known_at=known_at, notes=log.notes
+    )
+    if contract is None:
+        return result
+    try:
+        return replace(result, samples=with_created(result.samples, contract, repo=repo))
+    except TrueupError as error:
+        problem = "; ".join(text for text in (result.problem, str(error)) if text)
+        return replace(result, problem=problem)
