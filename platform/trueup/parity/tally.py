@@ -20,6 +20,7 @@ from trueup.parity.compare import NO_TIME, Outcome, cells
 from trueup.parity.explain import Case, Findings
 from trueup.parity.results import Cell, FeatureResult, RoleResult, Sample
 
+ON_TIES = "cells rest on source rows with both clocks equal and other values"
 SAMPLES = 6
 """How many cells are shown of each set of causes."""
 _MICROSECOND = timedelta(microseconds=1)
@@ -63,6 +64,12 @@ def tally(case: Case, findings: Findings, labels: Labels) -> Tally:
         column: _feature(findings, column, dtypes.get(column, "unknown")) for column in findings.comparison.counts
     }
     return Tally(case.served.num_rows, features, tuple(_samples(case, findings, labels)))
+
+
+def tied(findings: Findings) -> dict[str, int]:
+    """A note: cells that rest on one of several source rows, of which nobody can say which is right."""
+    cells_on_ties = sum(findings.on_ties.values())
+    return {ON_TIES: cells_on_ties} if cells_on_ties else {}
 
 
 def roles(findings: Findings, labels: Labels) -> dict[str, RoleResult]:

@@ -1,4 +1,4 @@
-"""Since when the registry has had each view's present definition: what tells a stale server from an earlier contract."""
+"""Since when the registry has had each view's definition: what tells a stale server from an earlier contract."""
 
 from __future__ import annotations
 
@@ -21,16 +21,13 @@ def applied_since(store: FeatureStore, ledger: Ledger | None) -> dict[str, datet
     definition already, the run's start counts. A view that has no contract, or no timestamp, is left out.
     """
     found: dict[str, datetime] = {}
-    for view in (
-        *store.list_feature_views(),
-        *store.list_stream_feature_views(),
-        *store.list_on_demand_feature_views(),
-    ):
+    views = (*store.list_feature_views(), *store.list_stream_feature_views())
+    for view in (*views, *store.list_on_demand_feature_views()):
         if view.last_updated_timestamp is not None:
             found[view.name] = as_utc(view.last_updated_timestamp)
     if ledger is None:
         return found
-    for view in (*store.list_feature_views(), *store.list_stream_feature_views()):
+    for view in views:
         try:
             definition = view_from_feast(view).definition_hash
         except TrueupError:

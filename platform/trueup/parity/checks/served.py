@@ -17,7 +17,7 @@ from trueup.errors import TrueupError
 from trueup.parity.compare import Counts, add_counts
 from trueup.parity.explain import Case, examine
 from trueup.parity.results import FeatureResult, Result, RoleResult
-from trueup.parity.tally import Labels, Tally, roles, tally
+from trueup.parity.tally import Labels, Tally, roles, tally, tied
 from trueup.parity.timeline import Timeline, timeline
 
 CHECK: Literal["served"] = "served"
@@ -97,7 +97,7 @@ def examined(served: ServedModel) -> ServedTotal:
         roles(findings, served.labels),
         timeline(findings, served.labels),
         served.uncompared,
-        notes=served.notes,
+        notes=add_counts(served.notes, tied(findings)),
         problems=tuple(
             f"{name} was logged as {kind}, and values cannot be read as it"
             for name, kinds in served.misfits.items()
