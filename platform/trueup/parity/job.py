@@ -29,7 +29,7 @@ FORMAT = 1
 class Told(Protocol):
     """Told what is done now, and how many of the job's parts are finished."""
 
-    def __call__(self, now: str, done: int, total: int) -> None: ...
+    def __call__(self, now: str, done: int, total: int, /) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ Verdict = Literal["pass", "fail", "could not run"]
 
 CellCheck = Literal["online", "served", "replay", "transforms"]
 Check = CellCheck | Literal["distribution", "expectations"]
+CHECKS: tuple[Check, ...] = ("online", "served", "distribution", "replay", "transforms", "expectations")
 
 EXIT_CODES: Mapping[Verdict, int] = {"pass": 0, "fail": 1, "could not run": 2}
 """What a command exits with. A comparison of nothing is not a pass."""

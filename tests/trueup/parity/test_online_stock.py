@@ -24,9 +24,11 @@ from tests.trueup.parity.stock import NOW, configure, mixed, quiet, redis_over_t
 from typer.testing import CliRunner
 
 from trueup.cli import app
-from trueup.cli.parity.online import check_online_store
+from trueup.cli.parity.online import check_online_store, open_online
+from trueup.cli.parity.place import Place
 from trueup.contracts.stored import stored_views
 from trueup.errors import InputError, StoreError, TrueupError
+from trueup.instants import utc_now
 from trueup.parity.checks.online import NEVER_MATERIALIZED, ONLY_ONLINE, OTHER_TYPES, OTHER_VIEWS
 from trueup.parity.evidence.online import NOT_SAMPLED, ONE_DIRECTION
 from trueup.parity.report import Report
@@ -61,8 +63,16 @@ def redis_config(client: redis.Redis) -> dict[str, Any]:
     return {"type": "redis", "connection_string": f"localhost:{client.get_connection_kwargs()['port']}"}
 
 
+def checked(
+    store: FeatureStore, service: str | None = None, *, views: list[str] | None = None, sample: float = 1.0
+) -> Report:
+    place = Place(repo=Path(store.repo_path))
+    stored, rows = open_online(place, service, views)
+    return check_online_store(place, stored, rows, now=rows.now or utc_now(), sample=sample, progress=lambda _now: None)
+
+
 def check(store: FeatureStore, service: str | None = None, **options: Any) -> dict[str, Result]:
-    report = check_online_store(Path(store.repo_path), service, **options)
+    report = checked(store, service, **options)
     assert Report.from_json(report.to_json()) == report
     return {result.subject: result for result in report.cells}
 
@@ -119,7 +129,7 @@ def test_a_feature_service_and_a_view_narrow_what_is_checked(tmp_path: Path) -> 
         ]
     }
     assert list(check(store, views=["driver_hourly_stats_fresh"])) == ["driver_hourly_stats_fresh"]
-    report = check_online_store(Path(store.repo_path), None)
+    report = checked(store)
     assert report.facts["not stored: on-demand views"].split(", ") == [
         "transformed_conv_rate",
         "transformed_conv_rate_fresh",
@@ -325,7 +335,7 @@ def test_a_truncated_source_is_one_views_problem_and_exit_code_2(tmp_path: Path)
     store = mixed(tmp_path, offline="dask", online=SQLITE)
     path = Path(store.repo_path) / "data" / "rows.parquet"
     path.write_bytes(path.read_bytes()[:-30])
-    report = check_online_store(Path(store.repo_path), None)
+    report = checked(store)
     assert report.exit_code == 2
     assert all("rows.parquet" in str(result.problem) for result in report.cells)
 

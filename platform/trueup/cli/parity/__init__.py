@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from trueup.cli.parity.all import all_checks
 from trueup.cli.parity.distribution import distribution
+from trueup.cli.parity.example import config
 from trueup.cli.parity.expectations import expectations
 from trueup.cli.parity.online import online
 from trueup.cli.parity.replay import replay
@@ -13,10 +15,12 @@ from trueup.cli.parity.tables import tables
 from trueup.cli.parity.transforms import transforms
 
 parity = typer.Typer(help="Compare what was served with what training would read.", no_args_is_help=True)
-parity.command("served")(served)
+parity.command("all")(all_checks)
 parity.command("online")(online)
-parity.command("tables")(tables)
+parity.command("served")(served)
 parity.command("distribution")(distribution)
 parity.command("replay")(replay)
 parity.command("transforms")(transforms)
 parity.command("expectations")(expectations)
+parity.command("tables")(tables)
+parity.command("config")(config)

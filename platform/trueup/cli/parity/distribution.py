@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from trueup.cli.options import Json, TrackingUri, instant
-from trueup.cli.parity.show import Report, Since, Until, show
+from trueup.cli.options import Repo, TrackingUri, instant
+from trueup.cli.parity.place import Config, LogPath, Models, Place
+from trueup.cli.parity.show import ModelOutputs, Since, Until, show, with_outputs
 from trueup.console import step
 
 if TYPE_CHECKING:
-    from trueup.parity.evidence.distribution import Block
+    from trueup.parity.evidence.distribution import Block, Window
+    from trueup.parity.evidence.models import Progress
+    from trueup.parity.report import Report
 
 
+@with_outputs
 def distribution(
-    models: Annotated[list[str] | None, typer.Option("--model", help="A registered model; all by default.")] = None,
-    log: Annotated[Path | None, typer.Option(help="The served log [TRUEUP_LOG_DIR, default: build/served].")] = None,
+    models: Models = None,
+    log: LogPath = None,
     tracking_uri: TrackingUri = None,
     since: Since = None,
     until: Until = None,
@@ -35,12 +38,10 @@ def distribution(
         str, typer.Option(help="What is independent: row, or the rows of an hour or a day together.")
     ] = "hour",
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
-    repo: Annotated[
-        Path | None, typer.Option(help="The Feast repository whose parity.toml counts [TRUEUP_REPO].")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="Another parity.toml.")] = None,
-    report: Report = None,
-    as_json: Json = False,
+    repo: Repo = None,
+    config: Config = None,
+    *,
+    outputs: ModelOutputs,
 ) -> None:
     """The features a model was served against those it was trained on, or one window of the log against another.
 
@@ -49,30 +50,54 @@ def distribution(
 
     Example: trueup parity distribution --model flights --since 2013-11-01T00:00:00Z
     """
-    from trueup.models.tracking import Tracking
-    from trueup.parity.config import find_config
-    from trueup.parity.distribution.settings import DriftSettings
     from trueup.parity.evidence.distribution import Window
-    from trueup.parity.runs.distribution import run_distribution
-    from trueup.settings import Settings
 
-    settings = Settings()
-    drift = find_config(repo or settings.repo, config).drift
+    place = Place(repo=repo, log=log, tracking_uri=tracking_uri, config=config)
     against = Window(instant("against_since", against_since), instant("against_until", against_until))
     with step("parity distribution") as advance:
-        result = run_distribution(
-            log or settings.log_dir,
-            Tracking(tracking_uri or settings.tracking_uri).load_file,
+        result = check_distribution_of(
+            place,
             window=Window(instant("since", since), instant("until", until)),
             against=against if against != Window() else None,
             models=models,
             features=features,
-            block=cast("Block", block),
-            settings=DriftSettings(
-                false_alarm_rate=drift.false_alarm_rate if false_alarm_rate is None else false_alarm_rate,
-                min_effect=dict(drift.min_effect),
-                seed=seed,
-            ),
+            block=block,
+            false_alarm_rate=false_alarm_rate,
+            seed=seed,
             progress=lambda now: advance(1, now),
         )
-    show(result, report, as_json=as_json)
+    show(result, outputs, tracking=place.tracking)
+
+
+def check_distribution_of(
+    place: Place,
+    *,
+    window: Window,
+    progress: Progress,
+    against: Window | None = None,
+    models: list[str] | None = None,
+    features: list[str] | None = None,
+    block: str = "hour",
+    false_alarm_rate: float | None = None,
+    seed: int = 0,
+) -> Report:
+    """The check as the command line means it."""
+    from trueup.parity.distribution.settings import DriftSettings
+    from trueup.parity.runs.distribution import run_distribution
+
+    drift = place.drift
+    return run_distribution(
+        place.log,
+        place.tracking.load_file,
+        window=window,
+        against=against,
+        models=models,
+        features=features,
+        block=cast("Block", block),
+        settings=DriftSettings(
+            false_alarm_rate=drift.false_alarm_rate if false_alarm_rate is None else false_alarm_rate,
+            min_effect=dict(drift.min_effect),
+            seed=seed,
+        ),
+        progress=progress,
+    )

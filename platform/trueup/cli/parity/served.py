@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from trueup.cli.options import LedgerPath, Repo, TrackingUri, instant, open_ledger
+from trueup.cli.options import LedgerPath, Repo, TrackingUri, instant
+from trueup.cli.parity.place import Config, FailOn, Models, Place, Sample
 from trueup.cli.parity.show import ModelOutputs, Since, Until, show, with_outputs
 from trueup.console import step
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from datetime import datetime
 
     from trueup.eventlog.foreign import ServiceLog
     from trueup.instants import KnownAt
-    from trueup.parity.evidence.models import TrainedModel
+    from trueup.parity.evidence.models import Progress, TrainedModel
+    from trueup.parity.report import Report
 
 
 @with_outputs
@@ -34,7 +36,7 @@ def served(
     ] = None,
     tracking_uri: TrackingUri = None,
     ledger: LedgerPath = None,
-    models: Annotated[list[str] | None, typer.Option("--model", help="A registered model; all by default.")] = None,
+    models: Models = None,
     since: Since = None,
     until: Until = None,
     rule: Annotated[
@@ -44,7 +46,9 @@ def served(
             "the ledger knows a run, else label."
         ),
     ] = None,
-    sample: Annotated[float, typer.Option(help="Share of the entities, the same ones in every run.")] = 1.0,
+    sample: Sample = 1.0,
+    fail_on: FailOn = None,
+    config: Config = None,
     *,
     outputs: ModelOutputs,
 ) -> None:
@@ -59,58 +63,83 @@ def served(
 
     Example: trueup parity served --repo my_feast_repo --log my_feast_repo/data/logs --map served.toml
     """
-    from trueup.eventlog.reader import find_logs
-    from trueup.instants import AsOfRule, utc_now
-    from trueup.parity.runs.served import run_served
-    from trueup.settings import Settings, feature_repo
-    from trueup.stores.feast_rows import open_store
+    from trueup.instants import utc_now
 
-    settings = Settings()
-    folder = feature_repo(repo or settings.repo)
-    path = log or settings.log_dir
-    store = open_store(folder)
-    address = tracking_uri or settings.tracking_uri
-
-    def card_of(model: str, version: str) -> TrainedModel:
-        from trueup.models.tracking import Tracking  # MLflow: only a log that names models needs it
-
-        return Tracking(address).load_card(model, version)
-
-    own = columns is None and (log is None or (path.is_dir() and bool(find_logs(path))))
+    place = Place(repo=repo, log=log, tracking_uri=tracking_uri, ledger=ledger, config=config, fail_on=fail_on)
     with step("parity served") as advance:
-        result = run_served(
-            folder,
-            path,
-            card_of,
-            foreign=None if own else _service_log(store, path, service, columns),
+        result = check_served_log(
+            place,
             service=service,
-            project=store.project,
-            ledger=open_ledger(folder, ledger),
+            columns=columns,
             start=instant("since", since),
             end=instant("until", until),
             models=models,
-            rule=AsOfRule(cast("KnownAt", rule)) if rule is not None else None,
+            rule=rule,
             sample=sample,
             now=utc_now(),
             progress=lambda now: advance(1, now),
         )
-    tracking = None
-    if outputs.mlflow:
-        from trueup.models.tracking import Tracking
-
-        tracking = Tracking(address)
-    show(result, outputs, tracking=tracking)
+    show(place.judged(result), outputs, tracking=place.tracking if outputs.mlflow else None)
 
 
-def _service_log(store: FeatureStore, path: Path, service: str | None, columns: Path | None) -> ServiceLog:
+def check_served_log(
+    place: Place,
+    *,
+    service: str | None,
+    columns: Path | None,
+    start: datetime | None,
+    end: datetime | None,
+    models: list[str] | None,
+    rule: str | None,
+    sample: float,
+    now: datetime,
+    progress: Progress,
+) -> Report:
+    """The check as the command line means it. columns: of a log that has others."""
+    from trueup.instants import AsOfRule
+    from trueup.parity.runs.served import run_served
+
+    def card_of(model: str, version: str) -> TrainedModel:
+        return place.tracking.load_card(model, version)
+
+    return run_served(
+        place.repo,
+        place.log,
+        card_of,
+        foreign=None if columns is None and is_own_log(place) else _service_log(place, service, columns),
+        service=service,
+        project=place.store.project,
+        ledger=place.ledger,
+        start=start,
+        end=end,
+        models=models,
+        rule=AsOfRule(cast("KnownAt", rule)) if rule is not None else None,
+        tolerances=place.config.tolerances,
+        applied=place.applied,
+        defaults=place.config.null_default,
+        declared_types=place.declared_types,
+        sample=sample,
+        now=now,
+        progress=progress,
+    )
+
+
+def is_own_log(place: Place) -> bool:
+    """Whether the log is one trueup wrote. The default place is, even where there is nothing yet."""
+    from trueup.eventlog.reader import find_logs
+
+    return not place.log_is_named or (place.log.is_dir() and bool(find_logs(place.log)))
+
+
+def _service_log(place: Place, service: str | None, columns: Path | None) -> ServiceLog:
     from trueup.contracts.extract import extract_contract
     from trueup.contracts.services import fitting_service, service_columns
     from trueup.eventlog.column_map import load_column_map
     from trueup.eventlog.foreign import find_foreign_log
 
     mapped = load_column_map(columns) if columns is not None else None
-    log = find_foreign_log(path, mapped)
+    log = find_foreign_log(place.log, mapped)
     name = service or (mapped.service if mapped is not None else None)
     if name is None:
-        name = fitting_service(service_columns(store), log.column_names())
-    return log.of(extract_contract(store, name))
+        name = fitting_service(service_columns(place.store), log.column_names())
+    return log.of(extract_contract(place.store, name))

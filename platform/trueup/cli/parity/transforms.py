@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from trueup.cli.options import Json, LedgerPath, Repo, instant, open_ledger
-from trueup.cli.parity.show import Report, show
+from trueup.cli.options import LedgerPath, Repo, instant
+from trueup.cli.parity.place import Place
+from trueup.cli.parity.show import Outputs, show, with_outputs
 from trueup.console import step
 
 
+@with_outputs
 def transforms(
     service: Annotated[
         str | None, typer.Argument(help="The feature service whose on-demand views are tried; all of the repository's.")
@@ -25,8 +27,8 @@ def transforms(
     rows: Annotated[int, typer.Option(min=0, max=1_000_000, help="At most so many real rows.")] = 1_000,
     generated: Annotated[int, typer.Option(min=0, max=1_000_000, help="Rows made up by the declared types.")] = 400,
     seed: Annotated[int, typer.Option(min=0, help="Of the generated rows and of the orders tried.")] = 0,
-    report: Report = None,
-    as_json: Json = False,
+    *,
+    outputs: Outputs,
 ) -> None:
     """On-demand views row by row, in batches and in other orders: the same values, bit for bit?
 
@@ -34,22 +36,18 @@ def transforms(
 
     Example: trueup parity transforms flights_v1
     """
-    from feast import FeatureStore
-
     from trueup.instants import utc_now
     from trueup.parity.evidence.transforms import Where
     from trueup.parity.runs.transforms import run_transforms
-    from trueup.settings import Settings, feature_repo
 
-    settings = Settings()
-    folder = feature_repo(repo or settings.repo)
+    place = Place(repo=repo, log=log, ledger=ledger)
     with step("parity transforms") as advance:
         result = run_transforms(
-            FeatureStore(repo_path=str(folder)),
+            place.store,
             service,
-            Where(folder, open_ledger(folder, ledger), instant("now", now) or utc_now(), log or settings.log_dir, rows),
+            Where(place.repo, place.ledger, instant("now", now) or utc_now(), place.log, rows),
             generated=generated,
             seed=seed,
             progress=lambda doing: advance(1, doing),
         )
-    show(result, report, as_json=as_json)
+    show(result, outputs)

@@ -67,10 +67,9 @@ def run_served(
     one could not run. start, end: start <= instant < end. models: registered names; all by default. rule: recompute
     under this one instead of each model's own (without a model: `served` where the ledger knows a run of its views,
     else `label`). applied: view or on-demand view -> since when the registry has had its present definition. defaults:
-    feature -> what a server is known to put in place of null. declared_types:
-    False where history is read by one of Feast's own stores, which leave values as the source has them. sample: share of
-    the entities that is looked at, the same
-    ones in every run. now: rows served after it are from the future, and not compared.
+    feature -> what a server is known to put in place of null. declared_types: False where history is read by one of
+    Feast's own stores, which leave values as the source has them. sample: share of the entities that is looked at, the
+    same ones in every run. now: rows served after it are from the future, and not compared.
 
     Raises InputError when there is no log or a share that is none. A model, or a file, that cannot be checked is a
     result that says why.
