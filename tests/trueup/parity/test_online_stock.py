@@ -28,7 +28,7 @@ from trueup.cli.parity.online import check_online_store, open_online
 from trueup.cli.parity.place import Place
 from trueup.contracts.stored import stored_views
 from trueup.errors import InputError, StoreError, TrueupError
-from trueup.instants import utc_now
+from trueup.instants import parse_instant, utc_now
 from trueup.parity.checks.online import NEVER_MATERIALIZED, ONLY_ONLINE, OTHER_TYPES, OTHER_VIEWS
 from trueup.parity.evidence.online import NOT_SAMPLED, ONE_DIRECTION
 from trueup.parity.report import Report
@@ -64,11 +64,17 @@ def redis_config(client: redis.Redis) -> dict[str, Any]:
 
 
 def checked(
-    store: FeatureStore, service: str | None = None, *, views: list[str] | None = None, sample: float = 1.0
+    store: FeatureStore,
+    service: str | None = None,
+    *,
+    views: list[str] | None = None,
+    sample: float = 1.0,
+    now: str | None = None,
 ) -> Report:
     place = Place(repo=Path(store.repo_path))
     stored, rows = open_online(place, service, views)
-    return check_online_store(place, stored, rows, now=rows.now or utc_now(), sample=sample, progress=lambda _now: None)
+    at = rows.now or utc_now() if now is None else parse_instant(now)
+    return check_online_store(place, stored, rows, now=at, sample=sample, progress=lambda _now: None)
 
 
 def check(store: FeatureStore, service: str | None = None, **options: Any) -> dict[str, Result]:
