@@ -1,0 +1,149 @@
+"""From injected cells and what the engine found of them to one line of the table. Knows neither engine nor injector."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.cells import Mask
+
+Label = tuple[Any, ...]
+UNEXPLAINED = "unexplained"
+
+
+@dataclass(frozen=True)
+class Injected:
+    """column -> label -> the names of the causes that the cell has."""
+
+    cells: Mapping[str, Mapping[Label, frozenset[str]]]
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.cells.values()))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One fault at one rate in one world under one check.
+
+    rows, cells: compared. eligible, chosen: victims there could have been and were. injected: cells whose value or status
+    the fault changed. detected: of them, that the engine calls a mismatch. cause_right: of them, that have exactly the
+    causes injected. wrong: what was named instead, with its cells. elsewhere: mismatches in cells that nobody touched.
+    """
+
+    name: str
+    rate: float
+    world: str
+    check: str
+    eligible: int
+    chosen: int
+    compared: int
+    injected: int
+    detected: int
+    cause_right: int
+    wrong: Mapping[str, int] = field(default_factory=dict)
+    elsewhere: int = 0
+    problems: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
+    by_feature: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "rate": self.rate,
+            "injected": self.injected,
+            "detected": self.detected,
+            "cause_right": self.cause_right,
+            "world": self.world,
+            "check": self.check,
+            "eligible": self.eligible,
+            "chosen": self.chosen,
+            "compared": self.compared,
+            "named_otherwise": dict(self.wrong),
+            "mismatches_elsewhere": self.elsewhere,
+            "problems": list(self.problems),
+        }
+
+
+def injected_cells(
+    masks: Mapping[str, Mask],
+    labels: Sequence[Label],
+    causes: frozenset[str],
+    parts: Mapping[frozenset[str], Mapping[str, Mask]] | None = None,
+    inputs: Mapping[str, Sequence[str]] | None = None,
+) -> Injected:
+    """masks: column -> rows that changed. causes: of every cell, unless `parts` (causes -> column -> rows) gives a cell its
+    own; those of several parts add up. inputs: on-demand feature -> stored features whose causes it has."""
+    found: dict[str, dict[Label, frozenset[str]]] = {}
+    for column, mask in masks.items():
+        if column in (inputs or {}):
+            continue
+        cells = found.setdefault(column, {})
+        for row in mask.nonzero()[0].tolist():
+            own = frozenset[str]()
+            for names, columns in (parts or {}).items():
+                if column in columns and columns[column][row]:
+                    own |= names
+            cells[labels[row]] = own or causes
+    for column, sources in (inputs or {}).items():
+        if column not in masks:
+            continue
+        cells = found.setdefault(column, {})
+        for row in masks[column].nonzero()[0].tolist():
+            own = frozenset().union(*(found.get(source, {}).get(labels[row], frozenset()) for source in sources))
+            cells[labels[row]] = own or causes
+    return Injected(found)
+
+
+def measure(
+    name: str,
+    rate: float,
+    world: str,
+    check: str,
+    injected: Injected,
+    mismatches: Mapping[str, Mapping[Label, frozenset[str]]],
+    *,
+    compared: int,
+    eligible: int,
+    chosen: int,
+    problems: Sequence[str] = (),
+) -> Measured:
+    detected = right = elsewhere = 0
+    wrong: Counter[str] = Counter()
+    missed: list[str] = []
+    by_feature: dict[str, Counter[str]] = {}
+    for column, cells in injected.cells.items():
+        found = mismatches.get(column, {})
+        for label, causes in cells.items():
+            if label not in found:
+                missed.append(f"{column} {label}")
+                by_feature.setdefault(column, Counter())["(not detected)"] += 1
+                continue
+            detected += 1
+            named = found[label] or frozenset({UNEXPLAINED})
+            if named == causes:
+                right += 1
+            else:
+                wrong["+".join(sorted(named))] += 1
+                by_feature.setdefault(column, Counter())["+".join(sorted(named))] += 1
+    for column, cells in mismatches.items():
+        elsewhere += sum(label not in injected.cells.get(column, {}) for label in cells)
+    return Measured(
+        name,
+        rate,
+        world,
+        check,
+        eligible,
+        chosen,
+        compared,
+        injected.count,
+        detected,
+        right,
+        dict(wrong.most_common()),
+        elsewhere,
+        tuple(problems),
+        tuple(missed[:5]),
+        {column: dict(counts) for column, counts in by_feature.items()},
+    )
