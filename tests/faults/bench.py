@@ -19,9 +19,10 @@ import pyarrow as pa
 from tests.faults import source_faults as source
 from tests.faults import store_faults as store
 from tests.faults import system_faults as system
-from tests.faults.cells import Mask, Truth, changed
-from tests.faults.harness import Found, check_served
-from tests.faults.measure import UNEXPLAINED, Measured, injected_cells, measure
+from tests.faults.cells import Truth, changed
+from tests.faults.harness import Found, check_online, check_served
+from tests.faults.measure import UNEXPLAINED, Injected, Measured, injected_cells, measure
+from tests.faults.online_truth import changed_cells
 from tests.faults.site import Request, Site, contract_file, read_rows, replace_rows, write_rows
 from tests.faults.source_faults import Expected, SourceFile, Timeline
 from tests.faults.store_faults import Injection, Scene
@@ -65,7 +66,7 @@ class World:
 @dataclass
 class Case:
     """A fault at a rate. known_at: rule of the model that is checked. served: what was served instead where no server was
-    asked again. parts: causes -> column -> rows, where not all cells have the same causes."""
+    asked again. parts: as in `source_faults.Edit`."""
 
     name: str
     rate: float
@@ -75,7 +76,7 @@ class Case:
     known_at: str = "served"
     expected: list[Expected] = field(default_factory=list)
     served: list[Expected] = field(default_factory=list)
-    narrowed: dict[str, Mask] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, list[int]]] = field(default_factory=dict)
     prefix: str = ""
 
 
@@ -106,6 +107,8 @@ SOURCE: Mapping[str, tuple[str, str, Callable[..., Any]]] = {
     "ambiguous_source": ("ambiguous_source", "served", source.ambiguous_source),
     "late_arrival+lag": ("late_arrival+lag", "unbounded", source.late_and_lag),
 }
+ONLINE = tuple(name for name in STORE if name not in ("serving_fallback", "expired"))
+"""Faults that the store itself shows, without a request."""
 STOCK = ("ttl_not_enforced", "lag+ttl_not_enforced")
 MIXED = ("late_arrival+dtype_narrowing",)
 NAMES = (*STORE, *SYSTEM, *SOURCE, *STOCK, *MIXED)
@@ -116,6 +119,7 @@ def run(world: World, rates: Sequence[float], seed: int, say: Say, names: Sequen
     log = world.site.root / "served_cases"
     shutil.rmtree(log, ignore_errors=True)
     cases: list[Case] = []
+    found: list[Measured] = []
     with world.site.server(log) as server:
         for name in names:
             for rate in rates:
@@ -127,10 +131,12 @@ def run(world: World, rates: Sequence[float], seed: int, say: Say, names: Sequen
                 case.prefix = f"k{len(cases):04d}."
                 if len(case.injection.rows):
                     server.ask(requests(world, case.injection.rows, case.injection.skew), case.prefix)
+                if name in ONLINE:
+                    say(f"check {name} at {rate:.2%} online")
+                    found.append(_check_online(world, case))
                 case.injection.undo()
                 cases.append(case)
     answers = read_rows(log) if any(len(case.injection.rows) for case in cases) else None
-    found = []
     for case in cases:
         say(f"check {case.name} at {case.rate:.2%}")
         found.append(_check(world, case, answers))
@@ -154,7 +160,8 @@ def _inject(world: World, name: str, rate: float, random: np.random.Generator) -
         world.quiet(repo)
         edit = change(scene, files, time, random, rate)
         nothing = Injection(np.array([], np.int64), edit.eligible, edit.chosen)
-        return Case(name, rate, causes, nothing, repo, known_at, edit.expected) if edit.chosen else None
+        case = Case(name, rate, causes, nothing, repo, known_at, edit.expected, parts=edit.parts)
+        return case if edit.chosen else None
     if name == "ttl_not_enforced":
         injection, served = system.stock_read(scene, repo, random, rate)
         return Case(name, rate, causes, injection, repo, served=served) if injection.chosen else None
@@ -169,20 +176,23 @@ def _inject(world: World, name: str, rate: float, random: np.random.Generator) -
         return Case(name, rate, causes, nothing, repo, "label", edit.expected, served) if edit.chosen else None
     edit = source.late_arrival(scene, files, time, random, rate)
     writer = store.Writer(scene.client)
-    narrowed: dict[str, Mask] = {}
+    late: dict[str, list[int]] = {}
+    narrowed: dict[str, list[int]] = {}
     for item in edit.expected:
         for feature, dtype in item.view.features.items():
             column = item.view.column(feature)
             row = int(item.rows[0])
+            late.setdefault(column, []).extend(item.rows.tolist())
             value = scene.base.column(column)[row].as_py()
             new = store.UNCHANGED if value is None else store.as_float32(dtype, value, random)
             if new is not store.UNCHANGED:
                 entity = tuple(scene.base.column(request)[row].as_py() for _, _, request in item.view.keys)
                 field_ = {store.wire.value_field(item.view.table, feature): store.wire.encode(dtype, new)}
                 writer.write(scene.key(item.view, entity), field_, item.rows)
-                narrowed.setdefault(column, np.zeros(scene.base.num_rows, np.bool_))[item.rows] = True
+                narrowed.setdefault(column, []).extend(item.rows.tolist())
     injection = writer.injection(edit.eligible, edit.chosen)
-    return Case(name, rate, causes, injection, repo, "unbounded", edit.expected, narrowed=narrowed)
+    parts = {"late_arrival": late, "dtype_narrowing": narrowed}
+    return Case(name, rate, causes, injection, repo, "unbounded", edit.expected, parts=parts)
 
 
 def _only(item: Expected, wanted: set[tuple[str, int]]) -> Expected:
@@ -229,13 +239,19 @@ def _check(world: World, case: Case, answers: pa.Table | None) -> Measured:
     labels = list(
         zip(world.base.column("__request_id").to_pylist(), world.base.column("__row").to_pylist(), strict=True)
     )
-    parts = None
-    if case.narrowed:
-        everywhere = {column: np.ones(table.num_rows, np.bool_) for column in columns}
-        parts = {frozenset({"late_arrival"}): everywhere, frozenset({"dtype_narrowing"}): case.narrowed}
-    injected = injected_cells(masks, labels, case.causes, parts, world.inputs)
+    injected = injected_cells(masks, labels, case.causes, case.parts, world.inputs)
     found = check_served(case.repo, log, world.site.contract, case.known_at)  # type: ignore[arg-type]
     return _measured(world, case, "served", injected, found)
+
+
+def _check_online(world: World, case: Case) -> Measured:
+    """The store as it is now, against what it would be without the fault."""
+    now = world.time.serving[1]
+    cells: dict[str, dict[tuple[Any, ...], frozenset[str]]] = {}
+    for view, feature, label in changed_cells(world.scene, case.injection.before, now):
+        cells.setdefault(f"{view.table}__{feature}", {})[label] = case.causes
+    found = check_online(case.repo, world.site.client, world.site.contract, instant(now))
+    return _measured(world, case, "online", Injected(cells), found)
 
 
 def _measured(world: World, case: Case, check: str, injected: Any, found: Found) -> Measured:
@@ -247,6 +263,7 @@ def _measured(world: World, case: Case, check: str, injected: Any, found: Found)
         check,
         injected,
         found.mismatches,
+        known_at=case.known_at,
         compared=found.compared,
         eligible=case.injection.eligible,
         chosen=case.injection.chosen,

@@ -208,6 +208,11 @@ class Sizes:
     regions: int = 40
     rows: int = 12_000
     """Served in the last phase; the first two have half as many together."""
+    rows_of_request: int = 5
+    """At most."""
+
+
+CLEAN = Sizes(users=8000, items=3000, regions=100, rows=50_000, rows_of_request=60)
 
 
 @dataclass
@@ -253,7 +258,7 @@ def build(root: Path, client: redis.Redis, url: str, sizes: Sizes, seed: int) ->
     stored: dict[bytes, dict[str, set[int]]] = {}
     for hours in RUNS:
         materialize(store, clock=lambda hours=hours: at(hours), incremental=hours > RUNS[0], registry=False)
-        _remember(stored, dump(client))
+        remember(stored, dump(client))
     with site.server() as server:
         server.ask(phases[0])
         half = len(phases[1]) // 2
@@ -263,7 +268,7 @@ def build(root: Path, client: redis.Redis, url: str, sizes: Sizes, seed: int) ->
         materialize(store, clock=lambda: next(ticks), incremental=True, registry=False)
         server.ask(phases[1][half:])
         server.ask(phases[2])
-    _remember(stored, dump(client))
+    remember(stored, dump(client))
     clean = read_rows(site.log)
     names = np.array(clean.column("__request_id").to_pylist())
     base = clean.take(pa.array(np.flatnonzero(np.char.startswith(names, "c"))))
@@ -288,7 +293,7 @@ def dump(client: redis.Redis) -> dict[bytes, dict[bytes, bytes]]:
     return found
 
 
-def _remember(stored: dict[bytes, dict[str, set[int]]], hashes: Mapping[bytes, Mapping[bytes, bytes]]) -> None:
+def remember(stored: dict[bytes, dict[str, set[int]]], hashes: Mapping[bytes, Mapping[bytes, bytes]]) -> None:
     for key, fields in hashes.items():
         for name, raw in fields.items():
             if name.startswith(b"_ts:"):
@@ -313,9 +318,9 @@ def _requests(phase: int, sizes: Sizes, random: np.random.Generator) -> list[Req
     while wanted > 0:
         instant = int(random.integers(first, last))
         entities = []
-        for _ in range(min(wanted, int(random.integers(1, 6)))):
+        for _ in range(min(wanted, int(random.integers(1, sizes.rows_of_request + 1)))):
             user = int(random.integers(0, sizes.users * 10 // 9))
-            if phase == 2 and edges and random.random() < 0.5:
+            if phase == 2 and edges and not entities and random.random() < 0.5:
                 user = edges.pop()
                 instant = _edge(user) + 12 * 3_600_000_000 + int(random.integers(-1, 2))
             region = int(random.integers(0, sizes.regions * 10 // 9))

@@ -120,4 +120,4 @@ def _label(case: Any, labels: Any, row: int) -> Label:
     if labels.request is not None:
         return labels.request[row].as_py(), labels.row[row].as_py()
     (view,) = case.contract.views
-    return tuple(case.inputs.column(key.request)[row].as_py() for key in view.keys)
+    return tuple(case.inputs.column(key.request)[row].as_py() for key in sorted(view.keys, key=lambda key: key.name))

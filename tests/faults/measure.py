@@ -37,6 +37,7 @@ class Measured:
     rate: float
     world: str
     check: str
+    known_at: str
     eligible: int
     chosen: int
     compared: int
@@ -44,7 +45,7 @@ class Measured:
     detected: int
     cause_right: int
     wrong: Mapping[str, int] = field(default_factory=dict)
-    elsewhere: int = 0
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
     by_feature: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -58,11 +59,12 @@ class Measured:
             "cause_right": self.cause_right,
             "world": self.world,
             "check": self.check,
+            "known_at": self.known_at,
             "eligible": self.eligible,
             "chosen": self.chosen,
             "compared": self.compared,
             "named_otherwise": dict(self.wrong),
-            "mismatches_elsewhere": self.elsewhere,
+            "mismatches_elsewhere": dict(self.elsewhere),
             "problems": list(self.problems),
         }
 
@@ -71,21 +73,21 @@ def injected_cells(
     masks: Mapping[str, Mask],
     labels: Sequence[Label],
     causes: frozenset[str],
-    parts: Mapping[frozenset[str], Mapping[str, Mask]] | None = None,
+    parts: Mapping[str, Mapping[str, Sequence[int]]] | None = None,
     inputs: Mapping[str, Sequence[str]] | None = None,
 ) -> Injected:
-    """masks: column -> rows that changed. causes: of every cell, unless `parts` (causes -> column -> rows) gives a cell its
+    """masks: column -> rows that changed. causes: of every cell, unless `parts` (cause -> column -> rows) gives a cell its
     own; those of several parts add up. inputs: on-demand feature -> stored features whose causes it has."""
     found: dict[str, dict[Label, frozenset[str]]] = {}
+    own_rows = {
+        name: {column: set(rows) for column, rows in columns.items()} for name, columns in (parts or {}).items()
+    }
     for column, mask in masks.items():
         if column in (inputs or {}):
             continue
         cells = found.setdefault(column, {})
         for row in mask.nonzero()[0].tolist():
-            own = frozenset[str]()
-            for names, columns in (parts or {}).items():
-                if column in columns and columns[column][row]:
-                    own |= names
+            own = frozenset(name for name, columns in own_rows.items() if row in columns.get(column, ()))
             cells[labels[row]] = own or causes
     for column, sources in (inputs or {}).items():
         if column not in masks:
@@ -105,12 +107,14 @@ def measure(
     injected: Injected,
     mismatches: Mapping[str, Mapping[Label, frozenset[str]]],
     *,
+    known_at: str,
     compared: int,
     eligible: int,
     chosen: int,
     problems: Sequence[str] = (),
 ) -> Measured:
-    detected = right = elsewhere = 0
+    detected = right = 0
+    elsewhere: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
     missed: list[str] = []
     by_feature: dict[str, Counter[str]] = {}
@@ -129,12 +133,14 @@ def measure(
                 wrong["+".join(sorted(named))] += 1
                 by_feature.setdefault(column, Counter())["+".join(sorted(named))] += 1
     for column, cells in mismatches.items():
-        elsewhere += sum(label not in injected.cells.get(column, {}) for label in cells)
+        if extra := sum(label not in injected.cells.get(column, {}) for label in cells):
+            elsewhere[column] += extra
     return Measured(
         name,
         rate,
         world,
         check,
+        known_at,
         eligible,
         chosen,
         compared,
@@ -142,7 +148,7 @@ def measure(
         detected,
         right,
         dict(wrong.most_common()),
-        elsewhere,
+        dict(elsewhere),
         tuple(problems),
         tuple(missed[:5]),
         {column: dict(counts) for column, counts in by_feature.items()},

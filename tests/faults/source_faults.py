@@ -7,7 +7,7 @@ code with trueup.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,13 @@ class Expected:
 
 @dataclass
 class Edit:
-    """expected: what the edited source says where it says something new."""
+    """expected: what the edited source says where it says something new. parts: name of a cause -> column -> served rows,
+    where not all cells have all the causes."""
 
     expected: list[Expected]
     eligible: int
     chosen: int
+    parts: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,25 @@ def lag(scene: Scene, files: Files, time: Timeline, random: np.random.Generator,
 
 
 def late_and_lag(scene: Scene, files: Files, time: Timeline, random: np.random.Generator, rate: float) -> Edit:
-    """Both in one entity: a row that was known and had not landed, and a newer one that was not known."""
+    """Both in one entity: a row that was known and had not landed, and a newer one that was not known.
+
+    Where the two have one value (there are but two booleans), learning from the newer one changes nothing: that cell has
+    the lag alone.
+    """
     victims, eligible = _victims(scene, files, random, rate)
-    rows = [(*victim, time.serving[0] - 120_000_000, time.serving[0] - 60_000_000) for victim in victims]
-    _append(scene, files, rows, random)
-    return _expect(
-        scene,
-        files,
-        [(*v, time.serving[0] - 90_000_000, time.serving[1] + 48 * HOUR) for v in victims],
-        random,
-        eligible,
-    )
+    lagging = [(*victim, time.serving[0] - 120_000_000, time.serving[0] - 60_000_000) for victim in victims]
+    known = _append(scene, files, lagging, random)
+    unknown = [(*victim, time.serving[0] - 90_000_000, time.serving[1] + 48 * HOUR) for victim in victims]
+    late = _append(scene, files, unknown, random)
+    edit = Edit([], eligible, len(victims), {"late_arrival": {}, "lag": {}})
+    for (view, entity), first, second in zip(victims, known, late, strict=True):
+        rows = scene.rows_of[view.name][entity]
+        edit.expected.append(_as_read(scene, view, rows, second))
+        for feature in view.features:
+            edit.parts["lag"].setdefault(view.column(feature), []).extend(rows.tolist())
+            if first.values[feature] != second.values[feature]:
+                edit.parts["late_arrival"].setdefault(view.column(feature), []).extend(rows.tolist())
+    return edit
 
 
 def lag_of_expired(scene: Scene, files: Files, time: Timeline, random: np.random.Generator, rate: float) -> Edit:
@@ -200,8 +210,9 @@ def append_rows(file: SourceFile, view: ViewSpec, rows: list[tuple[Key, SourceRo
         if file.created is not None:
             record[file.created] = instant(row.created)
         named.append({name: record.get(name) for name in table.column_names})
-    more = pa.Table.from_pylist(named, table.schema)
-    pq.write_table(pa.concat_tables([table, more]), file.path, write_statistics=False)
+    schema = pa.schema([column.with_nullable(True) for column in table.schema])
+    more = pa.Table.from_pylist(named, schema)
+    pq.write_table(pa.concat_tables([table.cast(schema), more]), file.path, write_statistics=False)
 
 
 def _delete(file: SourceFile, view: ViewSpec, gone: Mapping[Key, int | None]) -> None:

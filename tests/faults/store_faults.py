@@ -90,7 +90,7 @@ class Scene:
 class Injection:
     """rows: served rows, ascending, that read something else now. eligible: victims there could have been.
 
-    skew: microseconds that the server's clock is ahead when it serves them.
+    skew: microseconds that the server's clock is ahead when it serves them. before: touched hashes as they were.
     """
 
     rows: Ints
@@ -98,6 +98,7 @@ class Injection:
     chosen: int
     undo: Callable[[], None] = lambda: None
     skew: int = 0
+    before: Mapping[bytes, Hash] = field(default_factory=dict)
 
 
 class Writer:
@@ -129,7 +130,7 @@ class Writer:
                 self.client.hset(key, mapping=fields)
 
     def injection(self, eligible: int, chosen: int, skew: int = 0) -> Injection:
-        return Injection(np.array(sorted(self.rows), np.int64), eligible, chosen, self.undo, skew)
+        return Injection(np.array(sorted(self.rows), np.int64), eligible, chosen, self.undo, skew, self.saved)
 
 
 def pick(random: np.random.Generator, candidates: list[Any], rate: float) -> list[Any]:

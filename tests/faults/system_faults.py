@@ -83,7 +83,11 @@ def future_event(
     _add(scene, files, [(view, entity, event, time.runs[-1] - HOUR) for view, entity in victims], random)
     writer = _touched(scene, victims)
     text = (repo / "feature_store.yaml").read_text()
-    lines = [line for line in text.splitlines() if not line.startswith("batch_engine")]
+    lines = [
+        line
+        for line in text.splitlines()
+        if not line.startswith(("batch_engine", "  type: trueup.stores.ledger", "  ledger:", "  now:"))
+    ]
     stock_config = "\n".join(lines).replace("trueup.stores.redis_online.RedisOnlineStore", "redis")
     (repo / "feature_store.yaml").write_text(stock_config)
     store = FeatureStore(repo_path=str(repo))
@@ -194,7 +198,8 @@ def _add(
         first = int(scene.rows_of[view.name][entity][0])
         values: dict[str, Any] = {}
         for feature, dtype in view.features.items():
-            now = scene.base.column(view.column(feature))[first].as_py()
+            column = view.column(feature)
+            now = scene.base.column(column)[first].as_py() if column in scene.base.column_names else None
             value = as_python(dtype, other_value(dtype, as_stored(dtype, now), random))
             values[feature] = [*value, None] if hole and dtype.startswith("Array") else value
         made.append(SourceRow(event, created, values))
