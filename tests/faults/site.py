@@ -140,11 +140,7 @@ class Site:
         ]
         config.write_text("\n".join(lines) + "\n")
         with model_server(config, self.root / "server.log", {"TRUEUP_REDIS_URL": self.url}) as port:
-            connection = http.client.HTTPConnection(HOST, port, timeout=60)
-            try:
-                yield Server(connection)
-            finally:
-                connection.close()
+            yield Server(port)
 
     def copy(self, name: str) -> Path:
         """The repository with its sources, registry and ledger once more, to be changed."""
@@ -157,22 +153,31 @@ class Site:
 class Server:
     """Asks the running server."""
 
-    connection: http.client.HTTPConnection
+    port: int
 
     def ask(self, requests: Sequence[Request], prefix: str = "") -> None:
         """One after the other. prefix: of the request ids. Raises when an answer is not 200."""
-        for request in requests:
-            entities = [{**entity, UNIT: f"{request.name}-{row}"} for row, entity in enumerate(request.entities)]
-            body = json.dumps({"entities": entities, "request_id": f"{prefix}{request.name}"})
-            headers = {
-                "Content-Type": "application/json",
-                "X-Trueup-Now": request.instant.isoformat().replace("+00:00", "Z"),
-            }
-            self.connection.request("POST", "/v1/predict", body, headers)
-            response = self.connection.getresponse()
-            answer = response.read()
-            if response.status != http.client.OK:
-                raise RuntimeError(f"request {request.name}: {response.status} {answer[:500]!r}")
+        # A connection each time: the server closes those that stay idle.
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
+        try:
+            for request in requests:
+                _ask(connection, request, prefix)
+        finally:
+            connection.close()
+
+
+def _ask(connection: http.client.HTTPConnection, request: Request, prefix: str) -> None:
+    entities = [{**entity, UNIT: f"{request.name}-{row}"} for row, entity in enumerate(request.entities)]
+    body = json.dumps({"entities": entities, "request_id": f"{prefix}{request.name}"})
+    headers = {
+        "Content-Type": "application/json",
+        "X-Trueup-Now": request.instant.isoformat().replace("+00:00", "Z"),
+    }
+    connection.request("POST", "/v1/predict", body, headers)
+    response = connection.getresponse()
+    answer = response.read()
+    if response.status != http.client.OK:
+        raise RuntimeError(f"request {request.name}: {response.status} {answer[:500]!r}")
 
 
 def micros(instant: datetime) -> int:
