@@ -91,7 +91,6 @@ STORE: Mapping[str, Callable[[Scene, np.random.Generator, float], Injection]] = 
     "expired": store.skewed_clock,
     "null_default": store.cell_fault(store.null_as_default, store.NULL),
     "dtype_narrowing": store.cell_fault(store.as_float32),
-    "dtype_coercion": store.cell_fault(store.as_integer),
     "int_precision": store.cell_fault(store.through_float),
     UNEXPLAINED: store.cell_fault(store.bit_flip),
 }
@@ -100,12 +99,14 @@ SYSTEM = {
     "list_null": system.list_null,
     "future_event": system.future_event,
 }
-SOURCE: Mapping[str, tuple[str, str, Callable[..., Any]]] = {
-    "late_arrival": ("late_arrival", "unbounded", source.late_arrival),
-    "lag": ("lag", "label", source.lag),
-    "tombstone_missing": ("tombstone_missing", "served", source.tombstone_missing),
-    "ambiguous_source": ("ambiguous_source", "served", source.ambiguous_source),
-    "late_arrival+lag": ("late_arrival+lag", "unbounded", source.late_and_lag),
+SOURCE: Mapping[str, tuple[str, Callable[..., Any]]] = {
+    "late_arrival": ("unbounded", source.late_arrival),
+    "lag": ("label", source.lag),
+    "tombstone_missing": ("served", source.tombstone_missing),
+    "ambiguous_source": ("served", source.ambiguous_source),
+    "dtype_coercion": ("served", source.fractions),
+    "ts_precision": ("served", source.finer_timestamps),
+    "late_arrival+lag": ("unbounded", source.late_and_lag),
 }
 ONLINE = tuple(name for name in STORE if name not in ("serving_fallback", "expired"))
 """Faults that the store itself shows, without a request."""
@@ -156,7 +157,7 @@ def _inject(world: World, name: str, rate: float, random: np.random.Generator) -
         injection, edit = SYSTEM[name](scene, repo, files, time, random, rate)
         return Case(name, rate, causes, injection, repo, "served", edit.expected) if injection.chosen else None
     if name in SOURCE:
-        _, known_at, change = SOURCE[name]
+        known_at, change = SOURCE[name]
         world.quiet(repo)
         edit = change(scene, files, time, random, rate)
         nothing = Injection(np.array([], np.int64), edit.eligible, edit.chosen)
@@ -268,6 +269,7 @@ def _measured(world: World, case: Case, check: str, injected: Any, found: Found)
         eligible=case.injection.eligible,
         chosen=case.injection.chosen,
         problems=problems,
+        tied=found.tied,
     )
 
 

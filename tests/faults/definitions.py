@@ -51,7 +51,8 @@ def _redefined(world: World, name: str, rate: float, say: Say) -> Measured:
     function = faults.function(folder, {"over": share}, faults.CHANGED)
     generated.define(site.store, function=function)
     stale = name == "registry_stale"
-    faults.applied_at(repo, instant(world.time.serving[0] - HOUR // 60 if stale else world.time.serving[1] + HOUR))
+    applied = instant(world.time.serving[0] - HOUR // 60 if stale else world.time.serving[1] + HOUR)
+    faults.applied_at(repo, applied)
     contract = extract_contract(site.store, site.service)
     truth = Truth(world.base)
     values, statuses = truth.cells("numbers__f64")
@@ -62,7 +63,7 @@ def _redefined(world: World, name: str, rate: float, say: Say) -> Measured:
     truth.set("mix__over", rows, [values[row] - limits[row] + 1000.0 for row in rows.tolist()])
     masks = changed(Truth(world.base), truth, {"mix__over": "Float64"})
     log = write_rows(world.site.root / "logs" / f"{name}-{share}", contract_file(world.site.log), world.base)
-    found = check_served(repo, log, contract, "served")
+    found = check_served(repo, log, contract, "served", applied={"mix": applied})
     return _measured(world, name, rate, _cells(world, masks, name), found, world.base.num_rows, len(rows))
 
 

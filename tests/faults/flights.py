@@ -48,7 +48,6 @@ NAMES = (
     "expired",
     "null_default",
     "dtype_narrowing",
-    "dtype_coercion",
     "unexplained",
     "redis_refused_equal_ts",
     "future_event",

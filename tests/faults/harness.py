@@ -38,12 +38,14 @@ class Card:
 
 @dataclass
 class Found:
-    """mismatches: (view or None, feature) -> label -> names of the causes; none named: unexplained."""
+    """mismatches: feature -> label -> names of the causes; none named: unexplained. tied: feature -> cells that are counted
+    as resting on a source row which has both clocks equal with another (`Findings.on_ties`)."""
 
     compared: int = 0
     uncompared: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     mismatches: dict[str, dict[Label, frozenset[str]]] = field(default_factory=dict)
+    tied: dict[str, set[Label]] = field(default_factory=dict)
 
     @property
     def mismatched(self) -> int:
@@ -95,6 +97,7 @@ def _recorded(check: Any) -> Iterator[Found]:
 
     def tally(case: Any, findings: Any, labels: Any) -> Any:
         _note(found, case, findings, labels)
+        _note_ties(found, case, findings, labels)
         return count(case, findings, labels)
 
     check.tally = tally
@@ -114,6 +117,16 @@ def _note(found: Found, case: Any, findings: Any, labels: Any) -> None:
         for row in rows.tolist():
             names = frozenset(name for name, bit in BIT.items() if bits[row] & bit)
             cells[_label(case, labels, row)] = names
+
+
+def _note_ties(found: Found, case: Any, findings: Any, labels: Any) -> None:
+    if not findings.on_ties:
+        return
+    for view in case.contract.views:
+        rows = np.flatnonzero(case.recompute.tied(view, case.reading, case.rows)).tolist()
+        for column, owner in case.views.items():
+            if owner == view.name and column in findings.on_ties:
+                found.tied.setdefault(column, set()).update(_label(case, labels, row) for row in rows)
 
 
 def _label(case: Any, labels: Any, row: int) -> Label:

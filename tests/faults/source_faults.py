@@ -7,7 +7,7 @@ code with trueup.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,82 @@ def ambiguous_source(scene: Scene, files: Files, time: Timeline, random: np.rand
         newest = max(history, key=lambda row: (row.event, row.created))
         rows.append((view, entity, newest.event, newest.created))
     return _expect(scene, files, rows, random, eligible)
+
+
+def finer_timestamps(scene: Scene, files: Files, time: Timeline, random: np.random.Generator, rate: float) -> Edit:
+    """Instants with microseconds in the source, of which Feast keeps the whole seconds online."""
+    return _rewrite(
+        scene, files, time, random, rate, "UnixTimestamp", lambda value: value + timedelta(microseconds=123_456)
+    )
+
+
+def fractions(scene: Scene, files: Files, time: Timeline, random: np.random.Generator, rate: float) -> Edit:
+    """A column of floats that is declared Int64: Feast cuts off what is behind the point on the way online, and reads
+    history as it is."""
+    away = 0.75
+    return _rewrite(
+        scene, files, time, random, rate, "Int64", lambda value: value + (away if value >= 0 else -away), pa.float64()
+    )
+
+
+def _rewrite(
+    scene: Scene,
+    files: Files,
+    time: Timeline,
+    random: np.random.Generator,
+    rate: float,
+    dtype: str,
+    change: Callable[[Any], Any],
+    kind: pa.DataType | None = None,
+) -> Edit:
+    """Other values of one type in the newest landed rows of some entities. kind: the column's type from now on."""
+    candidates = []
+    for view in scene.views:
+        if view.name not in files or files[view.name].created is None:
+            continue
+        for feature in view.features:
+            if view.features[feature] == dtype and feature != "big":  # which a float cannot hold
+                candidates += [(view, feature, entity) for entity in scene.entities(view, PRESENT)]
+    chosen = pick(random, candidates, rate)
+    wanted: dict[tuple[str, str], dict[tuple[Key, int, int], Any]] = {}
+    expected = []
+    for view, feature, entity in chosen:
+        history = [row for row in scene.history[view.name][entity] if _landed(row, view, time)]
+        newest = max(history, key=lambda row: (row.event, row.created))
+        if newest.values[feature] is None:
+            continue
+        value = change(newest.values[feature])
+        wanted.setdefault((view.name, feature), {})[(entity, newest.event, newest.created)] = value
+        one = replace(view, features={feature: dtype})
+        rows = scene.rows_of[view.name][entity]
+        expected.append(_as_read(scene, one, rows, SourceRow(newest.event, newest.created, {feature: value})))
+    for (name, feature), values in wanted.items():
+        (view,) = (view for view in scene.views if view.name == name)
+        _set_values(files[name], view, feature, values, kind)
+    return Edit(expected, len(candidates), len(chosen))
+
+
+def _set_values(
+    file: SourceFile,
+    view: ViewSpec,
+    feature: str,
+    values: Mapping[tuple[Key, int, int], Any],
+    kind: pa.DataType | None,
+) -> None:
+    with file.path.open("rb") as opened:
+        table = pq.read_table(opened)
+    keys = zip(*(table.column(file.columns.get(name, name)).to_pylist() for name, _, _ in view.keys), strict=True)
+    clocks = (
+        table.column(name).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
+        for name in (file.event, file.created or file.event)
+    )
+    column = file.columns.get(feature, feature)
+    place = table.column_names.index(column)
+    old = table.column(column).to_pylist()
+    new = [values.get(where, value) for where, value in zip(zip(keys, *clocks, strict=True), old, strict=True)]
+    kind = kind or table.schema.field(column).type
+    table = table.set_column(place, pa.field(column, kind), pa.array(new, kind))
+    pq.write_table(table, file.path, write_statistics=False)
 
 
 def _victims(

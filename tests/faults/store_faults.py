@@ -173,7 +173,7 @@ def missing_online(scene: Scene, random: np.random.Generator, rate: float) -> In
 
 
 def missing_offline(scene: Scene, random: np.random.Generator, rate: float) -> Injection:
-    """Rows pushed for entities that no source has ever had."""
+    """Rows pushed, after the last run, for entities that no source has ever had."""
     writer = Writer(scene.client)
     candidates = [
         (view, entity)
@@ -188,7 +188,7 @@ def missing_offline(scene: Scene, random: np.random.Generator, rate: float) -> I
             wire.value_field(view.table, feature): wire.encode(dtype, other_value(dtype, None, random))
             for feature, dtype in view.features.items()
         }
-        fields[wire.time_field(view.table)] = wire.timestamp(scene.landed_by - HOUR)
+        fields[wire.time_field(view.table)] = wire.timestamp(int(scene.instants.min()) - 30_000_000)
         writer.write(scene.key(view, entity), fields, scene.rows_of[view.name][entity])
     return writer.injection(len(candidates), len(chosen))
 
@@ -365,18 +365,6 @@ def as_float32(dtype: str, value: Any, _random: np.random.Generator) -> Any:
         items = [_narrow(item) for item in value]
         return UNCHANGED if items == value else items
     return UNCHANGED
-
-
-def as_integer(dtype: str, value: Any, _random: np.random.Generator) -> Any:
-    """What a declared integer makes of a float on its way online."""
-    if (
-        dtype not in ("Float32", "Float64")
-        or value != value
-        or abs(value) == float("inf")
-        or float(int(value)) == value
-    ):
-        return UNCHANGED
-    return float(int(value))
 
 
 def through_float(dtype: str, value: Any, _random: np.random.Generator) -> Any:

@@ -32,7 +32,7 @@ def redis_refused_equal_ts(
     scene: Scene, repo: Path, files: Files, time: Timeline, random: np.random.Generator, rate: float
 ) -> tuple[Injection, Edit]:
     """Corrections of equal event time, materialized into stock Feast's Redis store, which refuses them."""
-    victims, eligible = _victims(scene, files, random, rate)
+    victims, eligible = _victims(scene, files, random, rate, once=True)
     started = time.serving[0] - 60_000_000
     rows = [(view, entity, _event_now(scene, view, entity), time.serving[0] - 120_000_000) for view, entity in victims]
     new = _add(scene, files, rows, random)
@@ -161,8 +161,10 @@ def _event_now(scene: Scene, view: ViewSpec, entity: Key) -> int:
 
 
 def _victims(
-    scene: Scene, files: Files, random: np.random.Generator, rate: float, only: str = ""
+    scene: Scene, files: Files, random: np.random.Generator, rate: float, only: str = "", once: bool = False
 ) -> tuple[list[tuple[ViewSpec, Key]], int]:
+    """only: views with a feature of such a type. once: entities whose present row is the one version of its event time,
+    since a store that refuses corrections would have refused the earlier ones too."""
     candidates = [
         (view, entity)
         for view in scene.views
@@ -170,8 +172,14 @@ def _victims(
         and files[view.name].created is not None
         and any(dtype.startswith(only) for dtype in view.features.values())
         for entity in scene.entities(view, PRESENT)
+        if not once or _versions(scene, view, entity) == 1
     ]
     return pick(random, candidates, rate), len(candidates)
+
+
+def _versions(scene: Scene, view: ViewSpec, entity: Key) -> int:
+    event = _event_now(scene, view, entity)
+    return sum(row.event == event for row in scene.history[view.name].get(entity, []))
 
 
 def _touched(scene: Scene, victims: list[tuple[ViewSpec, Key]]) -> Writer:
