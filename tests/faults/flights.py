@@ -96,6 +96,7 @@ def build(root: Path, feature_repo: Path, client: redis.Redis, url: str, rows: i
         before=before,
         stored=stored,
         history={"plane_facts": _planes(repo)},
+        began=micros(FIRST_RUN),
         landed_by=micros(LAST_RUN),
     )
     return World(

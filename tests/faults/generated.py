@@ -460,6 +460,7 @@ def harmed(world: Generated) -> World:
         before=world.before,
         stored=world.stored,
         history={view.name: _history(view, world.sources[view.name]) for view in world.views},
+        began=micros(at(RUNS[0])),
         landed_by=micros(at(LAST_RUN)),
     )
 

@@ -35,6 +35,8 @@ def changed_cells(
             label = tuple(parts[name] for name in sorted(parts))
             for feature, dtype in view.features.items():
                 old, new = (_cell(view, feature, hash_, now) for hash_ in (before[key], after))
+                if (old[0], new[0]) == (EXPIRED, MISSING):
+                    continue  # a row that has expired need not be there
                 if old[0] != new[0] or (old[0] == PRESENT and not _same(dtype, old[1], new[1])):
                     yield view, feature, label
 

@@ -38,8 +38,8 @@ class Scene:
     """What injectors see of a world.
 
     base: served rows, clean. before: every hash as it stood before the last run. stored: key -> view -> the event times
-    the store held after any run. history: view -> entity -> its rows in the source. landed_by: microseconds; the last run
-    read what was known by then.
+    the store held after any run. history: view -> entity -> its rows in the source. began, landed_by: microseconds; the
+    starts of the first and of the last run.
     """
 
     project: str
@@ -49,6 +49,7 @@ class Scene:
     before: Mapping[bytes, Hash]
     stored: Mapping[bytes, Mapping[str, set[int]]]
     history: Mapping[str, Mapping[Key, list[SourceRow]]]
+    began: int
     landed_by: int
     rows_of: dict[str, dict[Key, Ints]] = field(default_factory=dict)
 
@@ -194,8 +195,8 @@ def missing_offline(scene: Scene, random: np.random.Generator, rate: float) -> I
 
 
 def stale_overwrite(scene: Scene, random: np.random.Generator, rate: float) -> Injection:
-    """A slow writer: an older row of the source over the newer one. Only rows that no run left in the store, since
-    otherwise a run that was missed would look the same."""
+    """A slow writer: an older row of the source over the newer one. Only rows that no run left in the store, and that
+    became known after the ledger began, since otherwise runs that were missed would look the same."""
     writer, candidates = Writer(scene.client), []
     for view in scene.views:
         for entity in scene.entities(view, PRESENT):
@@ -208,7 +209,10 @@ def stale_overwrite(scene: Scene, random: np.random.Generator, rate: float) -> I
             older = [
                 row
                 for row in scene.history.get(view.name, {}).get(entity, [])
-                if row.event < now and row.created <= scene.landed_by and row.event not in seen
+                if row.event < now
+                and scene.began < row.event
+                and row.created <= scene.landed_by
+                and row.event not in seen
             ]
             if older:
                 candidates.append((view, entity, key, older[-1]))
@@ -258,7 +262,7 @@ def serving_fallback(scene: Scene, random: np.random.Generator, rate: float) -> 
 
 
 def shifted_rows(scene: Scene, random: np.random.Generator, rate: float) -> Injection:
-    """Naive New York timestamps taken for UTC: instants come out five hours early, the rows' own as well."""
+    """Naive New York timestamps taken for UTC: instants come out five hours early, the values or the rows' own as well."""
     writer, candidates = Writer(scene.client), []
     shift = 5 * HOUR
     for view in scene.views:
@@ -272,15 +276,16 @@ def shifted_rows(scene: Scene, random: np.random.Generator, rate: float) -> Inje
             if expires or any(part.get(wire.value_field(view.table, name)) for name in times):
                 candidates.append((view, entity, key, part, event, times))
     chosen = pick(random, candidates, rate)
-    for view, entity, key, part, event, times in chosen:
+    for number, (view, entity, key, part, event, times) in enumerate(chosen):
         rows = scene.rows_of[view.name][entity]
-        fields = {wire.time_field(view.table): wire.timestamp(event - shift)}
+        fields = {} if times and number % 2 else {wire.time_field(view.table): wire.timestamp(event - shift)}
         for name in times:
             raw = part.get(wire.value_field(view.table, name), b"")
             if raw:
                 seconds = int(scene.base.column(view.column(name))[int(rows[0])].as_py().timestamp())
                 fields[wire.value_field(view.table, name)] = wire.encode("UnixTimestamp", seconds - shift // 1_000_000)
-        writer.write(key, fields, rows)
+        if fields:
+            writer.write(key, fields, rows)
     return writer.injection(len(candidates), len(chosen))
 
 
