@@ -1,7 +1,8 @@
 """The fault bench: `python -m tests.faults [--quick] [--only NAME] [--out build/faults.json]`.
 
-Injects every fault that parity names into clean worlds, at four rates, and counts how many changed cells it finds and names
-right; compares clean worlds cell by cell; and measures the drift check's false alarms. Exit code 1 when a goal is missed.
+Injects every fault that parity names into clean worlds, at four rates, and counts how many of the changed cells it
+finds and names right; compares clean worlds cell by cell; and measures the drift check's false alarms. Exit code 1 when
+a goal is missed, 2 when it could not run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import shutil
 import sys
 import tempfile
+import textwrap
 import time
 import warnings
 from collections.abc import Sequence
@@ -19,9 +21,9 @@ from typing import Any
 
 import prometheus_client  # noqa: F401 - before Feast, which else turns its metrics into shared files
 import redis
-from tests.faults import bench, clean, flights, generated
+from tests.faults import bench, clean, definitions, flights, generated
 from tests.faults.measure import Measured
-from tests.faults.site import write_rows, contract_file
+from tests.faults.site import contract_file, write_rows
 
 from trueup.stores.local_redis import LocalRedis
 
@@ -33,10 +35,15 @@ FALSE_ALARM_MARGIN = 0.01
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    known = {*bench.NAMES, *definitions.NAMES}
+    if unknown := [name for name in options.only or () if name not in known]:
+        sys.stderr.write(f"--only: there is no fault {unknown[0]!r}; there are {', '.join(sorted(known))}." + "\n")
+        return 2
     began = time.monotonic()
 
     def say(what: str) -> None:
-        print(f"{time.monotonic() - began:6.0f} s  {what}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{time.monotonic() - began:6.0f} s  {what}" + "\n")
+        sys.stderr.flush()
 
     root = Path(tempfile.mkdtemp(prefix="trueup-faults-"))
     try:
@@ -48,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result["seconds"] = round(time.monotonic() - began, 1)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"wrote {options.out}")
+    _say(f"wrote {options.out}")
     for goal in result["goals_missed"]:
-        print(f"goal missed: {goal}")
+        _say(f"goal missed: {goal}")
     return 1 if result["goals_missed"] else 0
 
 
@@ -69,19 +76,21 @@ def run(root: Path, feature_repo: Path, options: argparse.Namespace, say: bench.
     sizes = generated.Sizes(600, 200, 40, 1200) if options.quick else generated.Sizes()
     measured: list[Measured] = []
     total = clean.Clean()
-    print(HEADER)
+    _say(HEADER)
 
     def wanted(names: Sequence[str]) -> list[str]:
         return [name for name in names if options.only is None or name in options.only]
 
     with LocalRedis(root / "redis") as server, redis.Redis.from_url(server.url) as client:
-        if names := wanted(bench.NAMES):
+        names, of_definitions = wanted(bench.NAMES), wanted(definitions.NAMES)
+        if names or of_definitions:
             say("build the generated world")
             played = generated.build(root / "generated", client, server.url, sizes, options.seed)
             world = generated.harmed(played)
             if options.only is None:
                 clean.check(total, "generated", played.site, [generated.at(h) for h in (1.2, 2.0, 3.0)], say)
             measured += _shown(bench.run(world, rates, options.seed, say, names))
+            measured += _shown(definitions.run(world, rates, options.seed, say, of_definitions))
         if (names := wanted(flights.NAMES)) and not options.quick:
             say("build the flights world")
             world = flights.build(root / "flights", feature_repo, client, server.url, 3000, options.seed)
@@ -102,8 +111,8 @@ def run(root: Path, feature_repo: Path, options: argparse.Namespace, say: bench.
                 clean.check_rule(total, "generated", played.site, played.site.repo, log, rule, say)
             shutil.rmtree(folder)
     distribution = _distribution(options, say)
-    print(f"clean: {total.compared:,} cells compared, {total.false_alarms:,} false alarms {dict(total.features) or ''}")
-    print(f"distribution: {distribution}")
+    _say(f"clean: {total.compared:,} cells compared, {total.false_alarms:,} false alarms {dict(total.features) or ''}")
+    _say(f"distribution: {distribution}")
     return {
         "seed": options.seed,
         "quick": options.quick,
@@ -114,22 +123,31 @@ def run(root: Path, feature_repo: Path, options: argparse.Namespace, say: bench.
     }
 
 
-HEADER = f"{'fault':34} {'world':9} {'check':6} {'rate':>7} {'injected':>8} {'detected':>8} {'right':>7}  others named"
+HEADER = f"{'fault':28} {'world':9} {'check':6} {'rate':>6} {'injected':>9} {'detected':>9} {'cause right':>11}"
+WIDTH = 100
 
 
 def _shown(found: Sequence[Measured]) -> list[Measured]:
     for item in found:
-        others = ", ".join(f"{name} {count}" for name, count in item.wrong.items())
-        line = (
-            f"{item.name:34} {item.world:9} {item.check:6} {item.rate:7.2%} {item.injected:8,} {item.detected:8,} "
-            f"{item.cause_right:7,}  {others}"
+        _say(
+            f"{item.name:28} {item.world:9} {item.check:6} {item.rate:6.2%} {item.injected:9,} {item.detected:9,} "
+            f"{item.cause_right:11,}"
         )
-        print(line[:100])
+        notes = []
+        if item.wrong:
+            notes.append("named: " + ", ".join(f"{name} {count:,}" for name, count in item.wrong.items()))
         if item.elsewhere and item.known_at == "served":
-            print(f"    mismatches in cells that nobody touched: {dict(item.elsewhere)}"[:100])
-        for problem in item.problems:
-            print(f"    {problem}"[:100])
+            notes.append(f"mismatches in cells that nobody touched: {dict(item.elsewhere)}")
+        notes += [problem for problem in item.problems if "not landed yet" not in problem]
+        for note in notes:
+            for line in textwrap.wrap(note, WIDTH - 4):
+                _say(f"    {line}")
     return list(found)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _distribution(options: argparse.Namespace, say: bench.Say) -> dict[str, Any]:

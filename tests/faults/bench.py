@@ -1,8 +1,8 @@
 """The fault bench over one world: inject, serve, check, measure.
 
-Served rows that a fault does not touch are served only once: their store is the same, so what the server answers is. A
-case's log is the clean one with the touched rows in the place of theirs, as the same server answered them from the changed
-store.
+Served rows that a fault does not touch are served only once: their store is the same, so what the server answers is.
+A case's log is the clean one with the touched rows in the place of theirs, as the same server answered them from the
+changed store.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class World:
 
 @dataclass
 class Case:
-    """A fault at a rate. known_at: rule of the model that is checked. served: what was served instead where no server was
-    asked again. parts: as in `source_faults.Edit`."""
+    """A fault at a rate. known_at: rule of the model that is checked. served: what was served instead where no server
+    was asked again. parts: as in `source_faults.Edit`."""
 
     name: str
     rate: float
@@ -240,6 +240,9 @@ def _check(world: World, case: Case, answers: pa.Table | None) -> Measured:
     labels = list(
         zip(world.base.column("__request_id").to_pylist(), world.base.column("__row").to_pylist(), strict=True)
     )
+    if case.name == "ambiguous_source":
+        # What a function makes of a tie depends on which row the read takes; the tie itself is counted in its inputs.
+        masks = {column: mask for column, mask in masks.items() if column not in world.inputs}
     injected = injected_cells(masks, labels, case.causes, case.parts, world.inputs)
     found = check_served(case.repo, log, world.site.contract, case.known_at)  # type: ignore[arg-type]
     return _measured(world, case, "served", injected, found)

@@ -1,7 +1,7 @@
 """Cells by the bench's own reckoning: what two tables of served rows disagree on. Shares no code with trueup.
 
-A table holds served rows in the log's own columns: `view__feature`, `view__feature__status`. A cell has changed when its
-status differs, or both are PRESENT and the values differ; NaN equals NaN, -0.0 equals 0.0, and a set has no order.
+A table holds served rows in the log's own columns: `view__feature`, `view__feature__status`. A cell has changed when
+its status differs, or both are PRESENT and the values differ; NaN equals NaN, -0.0 equals 0.0, and a set has no order.
 A row that has expired and one that is not there any more are no change: neither has a value.
 """
 
@@ -60,7 +60,8 @@ class Truth:
 
 
 def changed(one: Truth, other: Truth, columns: Mapping[str, str]) -> dict[str, Mask]:
-    """Column -> rows whose cell differs between the two. columns: name -> Feast type. Columns without any are left out."""
+    """Column -> rows whose cell differs between the two. columns: name -> Feast type. Columns without any are left
+    out."""
     found = {}
     for column, dtype in columns.items():
         untouched = column not in one.patches and column not in other.patches

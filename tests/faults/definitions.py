@@ -70,7 +70,7 @@ def _redefined(world: World, name: str, rate: float, say: Say) -> Measured:
 def _not_backfilled(world: World, rates: Sequence[float], random: np.random.Generator, say: Say) -> list[Measured]:
     """The view's query is changed and applied, the server started anew; nobody materializes."""
     say("apply another query, serve, do not materialize")
-    chosen = [(rate, *item) for rate, item in zip(reversed(sorted(rates)), _FEATURES, strict=False)]
+    chosen = [(rate, *item) for rate, item in zip(sorted(rates, reverse=True), _FEATURES, strict=False)]
     changes: dict[str, Any] = {}
     eligible = 0
     for rate, feature, sql, _ in chosen:

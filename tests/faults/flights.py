@@ -1,7 +1,8 @@
 """The repository's own features on real flights, materialized on their own cadence and served by the real server.
 
-Twelve hours of 20 November 2013, hour by hour through the ledger; then real flights are asked about within the next hour,
-so that all of them read one state of the store. Faults of sources befall `plane_facts`, whose rows are its source's.
+Twelve hours of 20 November 2013, hour by hour through the ledger; then real flights are asked about within the next
+hour, so that all of them read one state of the store. Faults of sources befall `plane_facts`, whose rows are its
+source's.
 """
 
 from __future__ import annotations

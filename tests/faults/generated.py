@@ -1,9 +1,9 @@
 """A generated repository with every Feast type that trueup reads, played through the real system.
 
 Five views: two of one entity, a composite key, a field mapping, a view without created time, one without TTL; and a
-row-wise on-demand view. Hours count from START. Runs of the ledger's engine at -24 (all that is known), -12, -6, -1 and +1,
-the last of which takes five minutes. Requests come in three phases: before that run, while it is under way (half of them
-before its writes, half after) and after it. Faults are injected into the last phase.
+row-wise on-demand view. Hours count from START. Runs of the ledger's engine at -24 (all that is known), -12, -6, -1 and
++1, the last of which takes five minutes. Requests come in three phases: before that run, while it is under way (half of
+them before its writes, half after) and after it. Faults are injected into the last phase.
 """
 
 from __future__ import annotations
@@ -180,7 +180,8 @@ def define(
 
 
 def _fresh(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Feast marks the function it is given, and finds no source of a marked one: it gets one that nothing marked yet."""
+    """Feast marks the function it is given, and finds no source of a marked one: it gets one that nothing marked
+    yet."""
     import types
 
     return types.FunctionType(

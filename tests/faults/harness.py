@@ -1,7 +1,7 @@
 """Runs trueup's parity through its public entry points and notes what it found of each cell.
 
-The only file of the bench that knows the engine. `run_served` and `run_online` give counts; the cells behind them are taken
-where the checks hand them on to be counted (`tally`), which changes nothing of what the checks do.
+The only file of the bench that knows the engine. `run_served` and `run_online` give counts; the cells behind them are
+taken where the checks hand them on to be counted (`tally`), which changes nothing of what the checks do.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Card:
 
 @dataclass
 class Found:
-    """mismatches: feature -> label -> names of the causes; none named: unexplained. tied: feature -> cells that are counted
-    as resting on a source row which has both clocks equal with another (`Findings.on_ties`)."""
+    """mismatches: feature -> label -> names of the causes; none named: unexplained. tied: feature -> cells that are
+    counted as resting on a source row which has both clocks equal with another (`Findings.on_ties`)."""
 
     compared: int = 0
     uncompared: dict[str, int] = field(default_factory=dict)

@@ -28,9 +28,10 @@ class Injected:
 class Measured:
     """One fault at one rate in one world under one check.
 
-    rows, cells: compared. eligible, chosen: victims there could have been and were. injected: cells whose value or status
-    the fault changed. detected: of them, that the engine calls a mismatch. cause_right: of them, that have exactly the
-    causes injected. wrong: what was named instead, with its cells. elsewhere: mismatches in cells that nobody touched.
+    rows, cells: compared. eligible, chosen: victims there could have been and were. injected: cells whose value or
+    status the fault changed. detected: of them, that the engine calls a mismatch. cause_right: of them, that have
+    exactly the causes injected. wrong: what was named instead, with its cells. elsewhere: mismatches in cells that
+    nobody touched.
     """
 
     name: str
@@ -76,8 +77,8 @@ def injected_cells(
     parts: Mapping[str, Mapping[str, Sequence[int]]] | None = None,
     inputs: Mapping[str, Sequence[str]] | None = None,
 ) -> Injected:
-    """masks: column -> rows that changed. causes: of every cell, unless `parts` (cause -> column -> rows) gives a cell its
-    own; those of several parts add up. inputs: on-demand feature -> stored features whose causes it has."""
+    """masks: column -> rows that changed. causes: of every cell, unless `parts` (cause -> column -> rows) gives a cell
+    its own; those of several parts add up. inputs: on-demand feature -> stored features whose causes it has."""
     found: dict[str, dict[Label, frozenset[str]]] = {}
     own_rows = {
         name: {column: set(rows) for column, rows in columns.items()} for name, columns in (parts or {}).items()

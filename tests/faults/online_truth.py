@@ -1,4 +1,5 @@
-"""What hand-written bytes changed in an online store, cell by cell, by reading the bytes by hand. Shares no code with trueup."""
+"""What hand-written bytes changed in an online store, cell by cell, by reading the bytes by hand. Shares no code with
+trueup."""
 
 from __future__ import annotations
 

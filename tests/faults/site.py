@@ -1,7 +1,7 @@
 """A running system that faults are injected into: feature repository, ledger, Redis, model server, served log.
 
-Everything in it is the system under test: `feast apply`, the ledger's runs, the server as a process of its own. What the
-bench itself does to it is in the files of the injectors, which know none of this code.
+Everything in it is the system under test: `feast apply`, the ledger's runs, the server as a process of its own. What
+the bench itself does to it is in the files of the injectors, which know none of this code.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Faults of a source: its Parquet files changed after the fact, so that training reads what no server could have had.
 
-The served rows stay as they are; what changes is what is expected of them, which each injector says cell by cell. Shares no
-code with trueup.
+The served rows stay as they are; what changes is what is expected of them, which each injector says cell by cell.
+Shares no code with trueup.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Expected:
 
 @dataclass
 class Edit:
-    """expected: what the edited source says where it says something new. parts: name of a cause -> column -> served rows,
-    where not all cells have all the causes."""
+    """expected: what the edited source says where it says something new. parts: name of a cause -> column -> served
+    rows, where not all cells have all the causes."""
 
     expected: list[Expected]
     eligible: int
@@ -79,8 +79,8 @@ def lag(scene: Scene, files: Files, time: Timeline, random: np.random.Generator,
 def late_and_lag(scene: Scene, files: Files, time: Timeline, random: np.random.Generator, rate: float) -> Edit:
     """Both in one entity: a row that was known and had not landed, and a newer one that was not known.
 
-    Where the two have one value (there are but two booleans), learning from the newer one changes nothing: that cell has
-    the lag alone.
+    Where the two have one value (there are but two booleans), learning from the newer one changes nothing: that cell
+    has the lag alone.
     """
     victims, eligible = _victims(scene, files, random, rate)
     lagging = [(*victim, time.serving[0] - 120_000_000, time.serving[0] - 60_000_000) for victim in victims]

@@ -262,7 +262,8 @@ def serving_fallback(scene: Scene, random: np.random.Generator, rate: float) -> 
 
 
 def shifted_rows(scene: Scene, random: np.random.Generator, rate: float) -> Injection:
-    """Naive New York timestamps taken for UTC: instants come out five hours early, the values or the rows' own as well."""
+    """Naive New York timestamps taken for UTC: instants come out five hours early, the values or the rows' own as
+    well."""
     writer, candidates = Writer(scene.client), []
     shift = 5 * HOUR
     for view in scene.views:

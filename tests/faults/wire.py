@@ -1,7 +1,8 @@
 """Feast's Redis bytes, written by hand from what Feast stores: keys, hash fields, values. Shares no code with trueup.
 
-Key: u32 count, then per sorted join key (u32 2, u32 length, name), then per value (u32 type, u32 length, bytes), then the
-project. Field: murmur3_32 of `view:feature`, little endian. Value: a serialized `feast.types.Value`. All little endian.
+Key: u32 count, then per sorted join key (u32 2, u32 length, name), then per value (u32 type, u32 length, bytes), then
+the project. Field: murmur3_32 of `view:feature`, little endian. Value: a serialized `feast.types.Value`. All little
+endian.
 """
 
 from __future__ import annotations
