@@ -6,6 +6,8 @@ import ast
 import struct
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -13,6 +15,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from tests.faults import wire
 from tests.faults.cells import Truth, changed
+from tests.faults.site import replace_rows
 
 HERE = Path(__file__).parent
 FORBIDDEN = (
@@ -103,8 +106,6 @@ def test_timestamps_are_written_as_feast_writes_them_and_read_back(micros: int) 
 
 
 def test_a_cell_has_changed_when_its_value_or_its_status_has() -> None:
-    import pyarrow as pa
-
     def table(values: list[float | None], statuses: list[int]) -> Truth:
         return Truth(pa.table({"f": pa.array(values, pa.float64()), "f__status": pa.array(statuses, pa.int32())}))
 
@@ -112,3 +113,10 @@ def test_a_cell_has_changed_when_its_value_or_its_status_has() -> None:
     before = table([1.0, 2.0, -0.0, nan, None, None, None], [1, 1, 1, 1, 2, 3, 4])
     after = table([1.5, 2.0, 0.0, nan, None, None, None], [1, 1, 1, 1, 3, 4, 3])
     assert changed(after, before, {"f": "Float64"})["f"].tolist() == [True, False, False, False, True, False, False]
+
+
+def test_rows_taken_from_another_table_stand_in_their_places() -> None:
+    table = pa.table({"f": pa.array([0.0, 1.0, 2.0, 3.0]), "kept": pa.array(["a", "b", "c", "d"])})
+    new = pa.table({"f": pa.array([10.0, None]), "kept": pa.array(["x", "y"])})
+    found = replace_rows(table, np.array([1, 3]), new, ["f"])
+    assert found.to_pydict() == {"f": [0.0, 10.0, 2.0, None], "kept": ["a", "b", "c", "d"]}
