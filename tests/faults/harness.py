@@ -21,9 +21,10 @@ from trueup.parity.causes import BIT
 from trueup.parity.checks import online as online_check
 from trueup.parity.checks import served as served_check
 from trueup.parity.compare import Outcome
-from trueup.parity.engine import run_online, run_served
 from trueup.parity.evidence.online import redis_reader
 from trueup.parity.report import Report
+from trueup.parity.runs.online import run_online
+from trueup.parity.runs.served import run_served
 from trueup.stores.ledger import Ledger
 
 Label = tuple[Any, ...]
