@@ -60,6 +60,7 @@ def all_checks(
     """
     from trueup.instants import utc_now
     from trueup.parity.job import Checkpoint, run_job
+    from trueup.parity.runs.facts import check_share
 
     place = Place(repo=repo, log=log, tracking_uri=tracking_uri, ledger=ledger, config=config, fail_on=fail_on)
     asked = Asked(
@@ -73,6 +74,10 @@ def all_checks(
         started_at=utc_now(),
         checks=_chosen(checks),
     )
+    # Every mistake is said before anything is read.
+    check_share(sample)
+    policy = place.policy
+    place.config.check_features(asked.features())
     checkpoint = None
     if resume is not None:
         checkpoint = Checkpoint(resume, asked.inputs(), started_at=asked.started_at)
@@ -88,8 +93,7 @@ def all_checks(
 
         result = run_job(parts, clock=utc_now, checkpoint=checkpoint, told=told)
     result = replace(result, facts={**result.facts, **{f"not run: {check}": why for check, why in not_run.items()}})
-    place.config.check_features(asked.features())
-    show(place.judged(result), outputs, tracking=place.tracking if outputs.mlflow else None)
+    show(result.under(policy), outputs, tracking=place.tracking if outputs.mlflow else None)
 
 
 def _chosen(checks: str | None) -> tuple[Check, ...] | None:

@@ -49,6 +49,7 @@ def online(
     from trueup.instants import utc_now
 
     place = Place(repo=repo, ledger=ledger, config=config, fail_on=fail_on)
+    policy = place.policy  # a mistake in it is said before anything is read
     stored, rows = open_online(place, service, views)
     with step("parity online") as advance:
         result = check_online_store(
@@ -59,7 +60,7 @@ def online(
             sample=sample,
             progress=lambda doing: advance(1, doing),
         )
-    show(place.judged(result), outputs)
+    show(result.under(policy), outputs)
 
 
 def open_online(place: Place, service: str | None, views: list[str] | None) -> tuple[StoredViews, OnlineRows]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from trueup.models.tracking import Tracking
     from trueup.parity.config import DriftSection, ParityConfig
-    from trueup.parity.report import Report
+    from trueup.parity.policy import Policy
     from trueup.stores.ledger import Ledger
 
 LogPath = Annotated[Path | None, typer.Option("--log", help="The served log [TRUEUP_LOG_DIR, default: build/served].")]
@@ -126,6 +126,7 @@ class Place:
 
         return applied_since(self.store, self.ledger)
 
-    def judged(self, report: Report) -> Report:
-        """The report under the policy of the command line and of parity.toml."""
-        return report.under(self.config.policy(self._fail_on))
+    @property
+    def policy(self) -> Policy:
+        """Of the command line and of parity.toml. Raises InputError for a cause there is not."""
+        return self.config.policy(self._fail_on)

@@ -66,6 +66,7 @@ def served(
     from trueup.instants import utc_now
 
     place = Place(repo=repo, log=log, tracking_uri=tracking_uri, ledger=ledger, config=config, fail_on=fail_on)
+    policy = place.policy  # a mistake in it is said before anything is read
     with step("parity served") as advance:
         result = check_served_log(
             place,
@@ -79,7 +80,7 @@ def served(
             now=utc_now(),
             progress=lambda now: advance(1, now),
         )
-    show(place.judged(result), outputs, tracking=place.tracking if outputs.mlflow else None)
+    show(result.under(policy), outputs, tracking=place.tracking if outputs.mlflow else None)
 
 
 def check_served_log(

@@ -115,4 +115,8 @@ def percentage(part: int, whole: int) -> str:
     share = 100 * part / whole if whole else 0.0
     if 0 < share < 0.01:
         return "less than 0.01 %"
-    return f"{share:.0f} %" if share in (0, 100) or 10 <= share < 99.5 else f"{share:.2g} %"
+    if 99.95 <= share < 100:
+        return "more than 99.9 %"
+    if 99 <= share < 100:
+        return f"{share:.1f} %"
+    return f"{share:.0f} %" if share in (0, 100) or share >= 10 else f"{share:.2g} %"

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from trueup.parity.causes import UNEXPLAINED
 from trueup.parity.results import Bin, Bucket, Drift, Profile
-from trueup.parity.sinks.words import counted, figure, number, percent, when
+from trueup.parity.sinks.words import counted, figure, limit_text, number, percent, when
 
 COLOURS = 8
 """Causes that have a colour of their own; the rest share one."""
@@ -204,7 +204,7 @@ def overlay(name: str, drift: Drift) -> Overlay:
         histogram=_histogram(ranges, totals) if ranges else None,
         pairs=pairs,
         left_out=left_out,
-        distances=tuple(_distance(key, value, drift.thresholds.get(key)) for key, value in drift.distances.items()),
+        distances=tuple(_distance(key, value, drift.limits.get(key)) for key, value in drift.distances.items()),
         quantiles=tuple((key, _quantile(drift.reference, key), _quantile(drift.current, key)) for key in names),
         facts=_facts(drift),
     )
@@ -295,8 +295,8 @@ def _distance(name: str, value: float, threshold: float | None) -> Distance:
     return Distance(
         name=name,
         value=figure(value),
-        threshold=None if threshold is None else figure(threshold),
-        beyond=threshold is not None and value > threshold,
+        threshold=None if threshold is None else limit_text(threshold),
+        beyond=threshold is not None and value >= threshold,
         at=at(value),
         limit=None if threshold is None else at(threshold),
     )

@@ -153,7 +153,7 @@ def _distances(results: Iterable[DriftResult]) -> dict[tuple[str, str], tuple[fl
             for statistic, value in drift.distances.items():
                 key = name, statistic
                 if key not in found or value > found[key][0]:
-                    found[key] = value, drift.thresholds.get(statistic)
+                    found[key] = value, drift.limits.get(statistic)
     return found
 
 

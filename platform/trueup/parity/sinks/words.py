@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -297,10 +298,10 @@ def left_out(result: AnyResult) -> list[str]:
 
 
 def terms(result: AnyResult) -> list[str]:
-    """What its verdict goes by, where that is not simply `any mismatch fails`."""
+    """What its verdict goes by, where that is not simply `any mismatch fails` and there is one."""
     if isinstance(result, DriftResult):
         return [f"{name.replace('_', ' ')} {figure(value)}" for name, value in result.rates.items()]
-    if isinstance(result, ExpectationResult) or result.policy == STRICT:
+    if isinstance(result, ExpectationResult) or result.policy == STRICT or not result.mismatched:
         return []
     policy = result.policy
     fails = [] if policy.fail_on is None else [f"fails on {', '.join(policy.fail_on) or 'no cause at all'}"]
@@ -332,13 +333,18 @@ def causes_of(report: Report) -> dict[str, dict[str, int]]:
 
 
 def exceeded(drift: Drift) -> list[str]:
-    """The statistics of a feature that lie above their thresholds, `psi 0.26 > 0.03`, farthest above first."""
+    """The statistics of a feature that reach their limits, `psi 0.26 ≥ 0.03`, farthest above first."""
     found = [
-        (value / limit if limit > 0 else math.inf, f"{name} {figure(value)} > {figure(limit)}")
+        (value / limit if limit > 0 else math.inf, f"{name} {figure(value)} ≥ {limit_text(limit)}")
         for name, value in drift.distances.items()
         if (limit := drift.limits.get(name)) is not None and value >= limit
     ]
     return [text for _, text in sorted(found, key=lambda each: -each[0])]
+
+
+def limit_text(limit: float) -> str:
+    """A limit; the smallest number there is stands for anything at all."""
+    return "any" if limit < sys.float_info.min else figure(limit)
 
 
 def farthest(drift: Drift) -> str:
