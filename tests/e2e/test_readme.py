@@ -61,11 +61,12 @@ def test_the_two_commands_are_the_ones_ci_runs_and_the_demo_ends_with_a_report(c
 
 
 def test_every_other_command_runs_in_its_order(checkout: Path) -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     try:
-        steps, serving = (run(block, checkout) for block in BLOCKS[1:])
+        steps, serving, stock = (run(f". .venv/bin/activate\n{block}", checkout) for block in BLOCKS[1:])
     finally:
         run(". .venv/bin/activate; cd feature_repo; feast teardown", checkout)
     assert "flights@1" in steps
     assert '"prediction"' in serving
     assert "pass" in serving
+    assert "PASS" in stock
