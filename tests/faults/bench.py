@@ -19,7 +19,8 @@ import pyarrow as pa
 from tests.faults import source_faults as source
 from tests.faults import store_faults as store
 from tests.faults import system_faults as system
-from tests.faults.cells import Truth, changed
+from tests.faults import wire
+from tests.faults.cells import NULL, Truth, changed
 from tests.faults.harness import Found, check_online, check_served
 from tests.faults.measure import UNEXPLAINED, Injected, Measured, injected_cells, measure
 from tests.faults.online_truth import changed_cells
@@ -91,7 +92,7 @@ STORE: Mapping[str, Callable[[Scene, np.random.Generator, float], Injection]] = 
     "serving_fallback": store.serving_fallback,
     "timezone_shift": store.shifted_rows,
     "expired": store.skewed_clock,
-    "null_default": store.cell_fault(store.null_as_default, store.NULL),
+    "null_default": store.cell_fault(store.null_as_default, NULL),
     "dtype_narrowing": store.cell_fault(store.as_float32),
     "int_precision": store.cell_fault(store.through_float),
     UNEXPLAINED: store.cell_fault(store.bit_flip),
@@ -190,7 +191,7 @@ def _inject(world: World, name: str, rate: float, random: np.random.Generator) -
             new = store.UNCHANGED if value is None else store.as_float32(dtype, value, random)
             if new is not store.UNCHANGED:
                 entity = tuple(scene.base.column(request)[row].as_py() for _, _, request in item.view.keys)
-                field_ = {store.wire.value_field(item.view.table, feature): store.wire.encode(dtype, new)}
+                field_ = {wire.value_field(item.view.table, feature): wire.encode(dtype, new)}
                 writer.write(scene.key(item.view, entity), field_, item.rows)
                 narrowed.setdefault(column, []).extend(item.rows.tolist())
     injection = writer.injection(edit.eligible, edit.chosen)
