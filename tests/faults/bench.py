@@ -113,6 +113,8 @@ SOURCE: Mapping[str, tuple[KnownAt, Callable[..., Any]]] = {
 }
 ONLINE = tuple(name for name in STORE if name not in ("serving_fallback", "expired"))
 """Faults that the store itself shows, without a request."""
+SOURCE_TYPES = ("dtype_coercion", "ts_precision")
+"""Faults that need an offline store which leaves values as the source has them."""
 STOCK = ("ttl_not_enforced", "lag+ttl_not_enforced")
 MIXED = ("late_arrival+dtype_narrowing",)
 NAMES = (*STORE, *SYSTEM, *SOURCE, *STOCK, *MIXED)
@@ -247,7 +249,9 @@ def _check(world: World, case: Case, answers: pa.Table | None) -> Measured:
         # What a function makes of a tie depends on which row the read takes; the tie itself is counted in its inputs.
         masks = {column: mask for column, mask in masks.items() if column not in world.inputs}
     injected = injected_cells(masks, labels, case.causes, case.parts, world.inputs)
-    found = check_served(case.repo, log, world.site.contract, case.known_at)
+    # Feast's own offline stores read history in the source's types.
+    options = {"declared_types": case.name not in SOURCE_TYPES}
+    found = check_served(case.repo, log, world.site.contract, case.known_at, **options)
     if case.name == "ambiguous_source":
         found.mismatches = {name: cells for name, cells in found.mismatches.items() if name not in world.inputs}
     return _measured(world, case, "served", injected, found)
@@ -264,7 +268,7 @@ def _check_online(world: World, case: Case) -> Measured:
 
 
 def _measured(world: World, case: Case, check: str, injected: Any, found: Found) -> Measured:
-    problems = [*found.problems, *(f"{count} x {reason}" for reason, count in found.uncompared.items())]
+    problems = [f"{count} x {reason}" for reason, count in found.uncompared.items()]
     return measure(
         case.name,
         case.rate,
@@ -277,6 +281,7 @@ def _measured(world: World, case: Case, check: str, injected: Any, found: Found)
         eligible=case.injection.eligible,
         chosen=case.injection.chosen,
         problems=problems,
+        stopped=found.problems,
         tied=found.tied,
     )
 
