@@ -166,5 +166,6 @@ def _measured(
         compared=found.compared,
         eligible=eligible,
         chosen=chosen,
-        problems=[*found.problems, *(f"{count} x {reason}" for reason, count in found.uncompared.items())],
+        problems=[f"{count} x {reason}" for reason, count in found.uncompared.items()],
+        stopped=found.problems,
     )

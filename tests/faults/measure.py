@@ -30,7 +30,7 @@ class Measured:
 
     rows, cells: compared. eligible, chosen: victims there could have been and were. injected: cells whose value or
     status the fault changed. detected: of them, that the engine calls a mismatch. cause_right: of them, that have
-    exactly the causes injected. wrong: what was named instead, with its cells. elsewhere: mismatches in cells that
+    exactly the causes injected. problems: what the report says could not be compared; stopped: why a result could not run. wrong: what was named instead, with its cells. elsewhere: mismatches in cells that
     nobody touched.
     """
 
@@ -48,8 +48,14 @@ class Measured:
     wrong: Mapping[str, int] = field(default_factory=dict)
     elsewhere: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
     by_feature: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def false_alarms(self) -> int:
+        """Under another rule than `served` a world has mismatches of its own."""
+        return sum(self.elsewhere.values()) if self.known_at == "served" else 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -66,7 +72,7 @@ class Measured:
             "compared": self.compared,
             "named_otherwise": dict(self.wrong),
             "mismatches_elsewhere": dict(self.elsewhere),
-            "problems": list(self.problems),
+            "problems": [*self.stopped, *self.problems],
         }
 
 
@@ -113,6 +119,7 @@ def measure(
     eligible: int,
     chosen: int,
     problems: Sequence[str] = (),
+    stopped: Sequence[str] = (),
     tied: Mapping[str, Collection[Label]] | None = None,
 ) -> Measured:
     """tied: cells counted as resting on an ambiguous source: found, and named, whichever row the read chose."""
@@ -157,6 +164,7 @@ def measure(
         dict(wrong.most_common()),
         dict(elsewhere),
         tuple(problems),
+        tuple(stopped),
         tuple(missed[:5]),
         {column: dict(counts) for column, counts in by_feature.items()},
     )

@@ -143,13 +143,15 @@ def pick(random: np.random.Generator, candidates: list[Any], rate: float) -> lis
 
 
 def missed_materialization(scene: Scene, random: np.random.Generator, rate: float) -> Injection:
-    """A failover to a replica that had not seen the last run: rows are as they were before it."""
+    """A failover to a replica that had not seen the last run: rows are as they were before it. Not such as the run
+    corrected at their own event time: a store that refuses corrections would look the same."""
     writer, candidates = Writer(scene.client), []
     for view in scene.views:
         for entity in scene.entities(view, PRESENT):
             key = scene.key(view, entity)
-            old = scene.part(view, scene.before.get(key, {}))
-            if old and old != scene.part(view, writer.read(key)):
+            old, new = scene.part(view, scene.before.get(key, {})), scene.part(view, writer.read(key))
+            time = wire.time_field(view.table)
+            if old and old.get(time) != new.get(time):
                 candidates.append((view, entity, key, old))
     chosen = pick(random, candidates, rate)
     for view, entity, key, old in chosen:
