@@ -20,7 +20,8 @@ from trueup.frame import Status
 from trueup.parity.compare import EXACT, Cells, Mask, Outcome, Tolerance, outcomes
 from trueup.parity.kinds import is_comparable, kind_of, plain
 from trueup.parity.tables.files import Table
-from trueup.parity.tables.keys import Matching
+from trueup.parity.tables.gather import gathered
+from trueup.parity.tables.matching import Matching
 from trueup.parity.tables.result import CLASSES, CellSample, FeatureDifference, Side
 from trueup.parity.tally import shown
 
@@ -113,10 +114,11 @@ class _Part:
             assert self.array is not None
             return plain(self.array.take(pa.array(places)))
         values, there = self.quick
-        mask = None if there is None else ~there.take(places)
+        mask = None if there is None else ~gathered(there, places)
+        chosen = pa.array(gathered(values, places), mask=mask)
         if self.dictionary is not None:
-            return plain(pa.DictionaryArray.from_arrays(pa.array(values.take(places), mask=mask), self.dictionary))
-        return pa.array(values.take(places), mask=mask).view(self.type)
+            return plain(pa.DictionaryArray.from_arrays(chosen, self.dictionary))
+        return chosen.view(self.type)
 
 
 def _parts(table: Table, name: str, codes: bool, memory: int) -> Iterator[_Part]:
@@ -242,9 +244,10 @@ class _Count:
         if right.dictionary is not None:
             mapped = np.asarray(pc.index_in(left.dictionary, right.dictionary).fill_null(-1))
             values = mapped[values] if len(mapped) else values
-        equal: Mask = values == (others if places is None else others.take(places))
-        if others_there is not None and places is not None:
-            others_there = others_there.take(places)
+        if places is not None:
+            others = gathered(others, places)
+            others_there = None if others_there is None else gathered(others_there, places)
+        equal: Mask = values == others
         for mask in (there, others_there):
             if mask is not None:
                 equal &= mask

@@ -15,7 +15,8 @@ from trueup.parity.compare import EXACT, Tolerance
 from trueup.parity.kinds import has_numbers
 from trueup.parity.tables.columns import SAMPLES, Column, compare_column
 from trueup.parity.tables.files import Table, open_table
-from trueup.parity.tables.keys import REASONS, Matching, match_rows, read_keys
+from trueup.parity.tables.keys import match_rows, read_keys
+from trueup.parity.tables.matching import REASONS, Matching
 from trueup.parity.tables.result import CellSample, FeatureDifference, Side, SideRows, TableComparison
 
 MEMORY_LIMIT = 2 << 30
