@@ -17,5 +17,5 @@ def gathered(values: npt.NDArray[Any], places: npt.NDArray[Any]) -> npt.NDArray[
     that is larger than the processor's cache.
     """
     plain = values.view(np.uint8) if values.dtype == np.bool_ else values
-    found = pc.take(pa.array(plain), pa.array(places), boundscheck=False).to_numpy()
-    return found.view(values.dtype)
+    found = pc.take(pa.array(plain), pa.array(places), boundscheck=False)
+    return np.asarray(found).view(values.dtype)

@@ -37,8 +37,8 @@ def match_rows(left: Table, right: Table, keys: Sequence[str], *, memory: int, t
     types = [_common_type(left, right, key) for key in keys]
     if len(keys) == 1 and types[0] == pa.int64() and (left.rows + right.rows) * 8 <= memory // 2:
         with ThreadPoolExecutor(max(1, min(threads, 2))) as pool:
-            sides = list(pool.map(lambda table: _integers(table, keys[0]), (left, right)))
-        found = by_position(*sides, memory // 2)
+            ones, others = pool.map(lambda table: _integers(table, keys[0]), (left, right))
+        found = by_position(ones, others, memory // 2)
         if found is not None:
             return found
     elif _ascending_and_equal(left, right, keys, types):
