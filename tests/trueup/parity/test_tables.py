@@ -28,7 +28,8 @@ from trueup.parity.compare import Tolerance
 from trueup.parity.kinds import has_numbers
 from trueup.parity.tables.columns import Column, compare_column
 from trueup.parity.tables.files import open_table
-from trueup.parity.tables.keys import REASONS, match_rows
+from trueup.parity.tables.keys import match_rows
+from trueup.parity.tables.matching import REASONS
 from trueup.parity.tables.result import TableComparison
 from trueup.parity.tables.run import SMALLEST_MEMORY, compare_tables
 

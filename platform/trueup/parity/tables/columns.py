@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trueup.frame import Status
-from trueup.parity.compare import EXACT, Cells, Mask, Outcome, Tolerance, outcomes
+from trueup.parity.compare import EXACT, Cells, Codes, Mask, Outcome, Tolerance, outcomes
 from trueup.parity.kinds import is_comparable, kind_of, plain
+from trueup.parity.tables.buffers import Buffers
 from trueup.parity.tables.files import Table
-from trueup.parity.tables.keys import Matching
+from trueup.parity.tables.gather import gathered
+from trueup.parity.tables.matching import Matching
 from trueup.parity.tables.result import CLASSES, CellSample, FeatureDifference, Side
 from trueup.parity.tally import shown
 
@@ -28,6 +30,8 @@ SAMPLES = 3
 """Cells that are shown of each class."""
 _MANY = 1 << 15
 """Cells to be classified at a time, at least."""
+_WIDEST = 9
+"""Bytes of a value in the quick form and of whether it is there, at most."""
 _LONGEST = 200
 """Characters of a value that are shown."""
 
@@ -44,9 +48,11 @@ class Column:
     dtype: str | None = None
 
 
-def compare_column(left: Table, right: Table, matching: Matching, column: Column, memory: int) -> FeatureDifference:
+def compare_column(
+    left: Table, right: Table, matching: Matching, column: Column, memory: int, buffers: Buffers | None = None
+) -> FeatureDifference:
     """memory: bytes that the right column may take at a time; where that is too little for all of it, the left one is
-    read once for each part."""
+    read once for each part. buffers: to be used again by the next column."""
     types = [table.schema.field(column.name).type for table in (left, right)]
     blank = FeatureDifference(str(types[0]), str(types[1]))
     for side, type_ in zip(("left", "right"), types, strict=True):
@@ -58,11 +64,11 @@ def compare_column(left: Table, right: Table, matching: Matching, column: Column
     if matching.aligned:
         sides = (map(_readable, table.column(column.name, codes=codes)) for table in (left, right))
         for one, other in _cut_alike(*sides):
-            count.add(start, None, one, _part(0, [other]), None)
+            count.add(start, None, one, _alone(other), None)
             start += len(one)
         return count.result(blank)
     whole = matching.paired == left.rows
-    for part in _parts(right, column.name, codes, memory):
+    for part in _parts(right, column.name, codes, memory, buffers or Buffers()):
         start = 0
         for one in map(_readable, left.column(column.name, codes=codes)):
             where = matching.partner[start : start + len(one)]
@@ -113,30 +119,40 @@ class _Part:
             assert self.array is not None
             return plain(self.array.take(pa.array(places)))
         values, there = self.quick
-        mask = None if there is None else ~there.take(places)
+        mask = None if there is None else ~gathered(there, places)
+        chosen = pa.array(gathered(values, places), mask=mask)
         if self.dictionary is not None:
-            return plain(pa.DictionaryArray.from_arrays(pa.array(values.take(places), mask=mask), self.dictionary))
-        return pa.array(values.take(places), mask=mask).view(self.type)
+            return plain(pa.DictionaryArray.from_arrays(chosen, self.dictionary))
+        return chosen.view(self.type)
 
 
-def _parts(table: Table, name: str, codes: bool, memory: int) -> Iterator[_Part]:
-    """The column in runs of at most `memory` bytes (one batch at least)."""
+def _parts(table: Table, name: str, codes: bool, memory: int, buffers: Buffers) -> Iterator[_Part]:
+    """The column in runs of at most `memory` bytes (one batch at least). Each is good until the next is asked for."""
     start, size = 0, 0
     batches: list[pa.Array] = []
     for batch in map(_readable, table.column(name, codes=codes)):
         if batches and size + batch.nbytes > memory:
-            part = _part(start, batches)
-            yield part
-            start, size, batches = start + part.rows, 0, []
+            rows = sum(map(len, batches))
+            with buffers.lent(rows * _WIDEST) as buffer:
+                yield _part(start, batches, buffer)
+            start, size, batches = start + rows, 0, []
         batches.append(batch)
         size += batch.nbytes
     if batches:
-        yield _part(start, batches)
+        with buffers.lent(sum(map(len, batches)) * _WIDEST) as buffer:
+            yield _part(start, batches, buffer)
 
 
-def _part(start: int, batches: list[pa.Array]) -> _Part:
-    """Of some batches, which are let go one by one."""
-    rows, type_ = sum(len(batch) for batch in batches), batches[0].type
+def _alone(batch: pa.Array) -> _Part:
+    """Of one batch, where it is."""
+    dictionary = batch.dictionary if pa.types.is_dictionary(batch.type) else None
+    quick = _quick(batch)
+    return _Part(0, len(batch), batch.type, quick, dictionary, batch if quick is None else None)
+
+
+def _part(start: int, batches: list[pa.Array], buffer: npt.NDArray[np.uint8]) -> _Part:
+    """Of some batches, which are let go one by one. buffer: where it is kept, _WIDEST bytes a row."""
+    rows, type_ = sum(map(len, batches)), batches[0].type
     if _quick(batches[0]) is None:
         return _Part(start, rows, type_, array=pa.concat_arrays(batches))
     # numpy asks for huge pages, which make finding rows in any order much faster than an Arrow buffer does.
@@ -150,11 +166,14 @@ def _part(start: int, batches: list[pa.Array]) -> _Part:
             dictionary, batch = _recoded(batch, dictionary)
         quick = _quick(batch)
         assert quick is not None
-        values = np.empty(rows, quick[0].dtype) if values is None else values
+        if values is None:
+            values = buffer[: rows * quick[0].itemsize].view(quick[0].dtype)
         values[done : done + len(batch)] = quick[0]
-        if quick[1] is not None:
-            there = np.ones(rows, np.bool_) if there is None else there
-            there[done : done + len(batch)] = quick[1]
+        if quick[1] is not None and there is None:
+            there = buffer[rows * 8 : rows * _WIDEST].view(np.bool_)
+            there[:done] = True
+        if there is not None:
+            there[done : done + len(batch)] = True if quick[1] is None else quick[1]
         done += len(batch)
     assert values is not None
     return _Part(start, rows, type_, (values, there), dictionary)
@@ -199,6 +218,7 @@ class _Count:
         self.nans: dict[Side, int] = {"left": 0, "right": 0}
         self.samples: dict[str, list[CellSample]] = {name: [] for name in CLASSES}
         self.pending: list[tuple[npt.NDArray[Any], pa.Array, pa.Array]] = []
+        self.waiting = 0
 
     def add(
         self,
@@ -216,14 +236,15 @@ class _Count:
             numbers = start + (rest if rows is None else rows[rest])
             chosen = right.take(rest if places is None else places[rest])
             self.pending.append((numbers, plain(left.take(pa.array(rest))), chosen))
-            if sum(len(numbers) for numbers, _, _ in self.pending) >= _MANY:
+            self.waiting += len(rest)
+            if self.waiting >= _MANY:
                 self._settle()
 
     def _settle(self) -> None:
         """Classify what is pending, in one go: a batch has few such cells, and each go has its price."""
         if self.pending:
             numbers, *sides = zip(*self.pending, strict=True)
-            self.pending = []
+            self.pending, self.waiting = [], 0
             self._classify(np.concatenate(numbers), *map(pa.concat_arrays, sides))
 
     def _undecided(self, left: pa.Array, right: _Part, places: npt.NDArray[Any] | None) -> Mask:
@@ -242,9 +263,10 @@ class _Count:
         if right.dictionary is not None:
             mapped = np.asarray(pc.index_in(left.dictionary, right.dictionary).fill_null(-1))
             values = mapped[values] if len(mapped) else values
-        equal: Mask = values == (others if places is None else others.take(places))
-        if others_there is not None and places is not None:
-            others_there = others_there.take(places)
+        if places is not None:
+            others = gathered(others, places)
+            others_there = None if others_there is None else gathered(others_there, places)
+        equal: Mask = values == others
         for mask in (there, others_there):
             if mask is not None:
                 equal &= mask
@@ -255,9 +277,8 @@ class _Count:
         return ~equal
 
     def _classify(self, numbers: npt.NDArray[Any], left: pa.Array, right: pa.Array) -> None:
-        sides = [_cells(array) for array in (left, right)]
-        codes = outcomes(sides[0], sides[1], self.column.tolerance, self.column.dtype)
-        nulls = [side.statuses == Status.NULL for side in sides]
+        codes = self._outcomes(left, right)
+        nulls = [np.asarray(array.is_null()) for array in (left, right)]
         self.both_null += int(np.count_nonzero(nulls[0] & nulls[1]))
         self.within_tolerance += int(np.count_nonzero(codes == Outcome.WITHIN_TOLERANCE))
         masks = {name: codes == outcome for outcome, name in _CLASS_OF.items()}
@@ -278,6 +299,14 @@ class _Count:
             ]
             self.samples[name] = sorted(chosen, key=lambda sample: sample.row)[:SAMPLES]
 
+    def _outcomes(self, left: pa.Array, right: pa.Array) -> Codes:
+        """Of each distinct pair of texts once: they repeat, and their normal forms and their JSON are slow to tell."""
+        if kind_of(left.type) == kind_of(right.type) == "text":
+            first, back = _distinct_pairs(left, right)
+            one, other = (_cells(side.take(pa.array(first))) for side in (left, right))
+            return outcomes(one, other, self.column.tolerance, self.column.dtype)[back]
+        return outcomes(_cells(left), _cells(right), self.column.tolerance, self.column.dtype)
+
     def result(self, blank: FeatureDifference) -> FeatureDifference:
         self._settle()
         found = self.by_class
@@ -294,6 +323,14 @@ class _Count:
             nans=dict(self.nans),
             samples=tuple(sample for name in CLASSES for sample in self.samples[name]),
         )
+
+
+def _distinct_pairs(left: pa.Array, right: pa.Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """A row of each pair of values, and which of those pairs each row has."""
+    ones, others = (side.dictionary_encode("encode") for side in (left, right))
+    pairs = np.asarray(ones.indices, np.int64) * len(others.dictionary) + np.asarray(others.indices)
+    _, first, back = np.unique(pairs, return_index=True, return_inverse=True)
+    return first, back
 
 
 def _same_type(left: pa.DataType, right: pa.DataType) -> bool:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from trueup.errors import InputError
 from trueup.parity.kinds import kind_of, plain_type
 
-BATCH = 1 << 17
+BATCH = 1 << 18
 """Rows read at a time: large enough for bulk work, small enough to stay in a processor's cache column by column."""
 
 _DICTIONARY_BYTES = 4.5

@@ -8,9 +8,9 @@ table of positions), anything else (DuckDB groups both sides by key, within its 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,50 +22,10 @@ from trueup.errors import InputError
 from trueup.parity.kinds import kind_of, plain, plain_type
 from trueup.parity.tables.files import Table
 from trueup.parity.tables.keys_sql import pairs_sql
-
-Positions = npt.NDArray[Any]
-"""int32 where the rows allow it, int64 beyond."""
+from trueup.parity.tables.matching import Alone, Matching, aligned, width
+from trueup.parity.tables.positions import Collector, IntegerKeys, by_position
 
 _FINEST = ("s", "ms", "us", "ns")
-
-
-class Alone(IntEnum):
-    """Why a row has no partner, in place of the partner's row number."""
-
-    ONLY_HERE = -1
-    NULL_KEY = -2
-    DUPLICATE = -3
-    """Another row of its own side has the same key."""
-    DUPLICATE_THERE = -4
-    """More than one row of the other side has its key."""
-
-
-REASONS: Mapping[Alone, str] = {
-    Alone.ONLY_HERE: "only here",
-    Alone.NULL_KEY: "null key",
-    Alone.DUPLICATE: "duplicate key",
-    Alone.DUPLICATE_THERE: "key duplicated on the other side",
-}
-
-
-@dataclass(frozen=True)
-class Matching:
-    """partner: for each left row its right row, or an `Alone`. right: for each right row an `Alone`, or 0 where it has
-    a partner; None when all have. aligned: row i of one is row i of the other, all the way."""
-
-    partner: Positions
-    right: npt.NDArray[np.int8] | None
-    aligned: bool
-
-    @property
-    def paired(self) -> int:
-        return int(np.count_nonzero(self.partner >= 0))
-
-    def alone(self, side: str) -> npt.NDArray[Any]:
-        """An `Alone` or something above it for each row of a side; empty when all right rows have a partner."""
-        if side == "left":
-            return self.partner
-        return np.zeros(0, np.int8) if self.right is None else self.right
 
 
 def match_rows(left: Table, right: Table, keys: Sequence[str], *, memory: int, threads: int) -> Matching:
@@ -76,30 +36,28 @@ def match_rows(left: Table, right: Table, keys: Sequence[str], *, memory: int, t
     """
     types = [_common_type(left, right, key) for key in keys]
     if len(keys) == 1 and types[0] == pa.int64() and (left.rows + right.rows) * 8 <= memory // 2:
-        found = _by_position(_integers(left, keys[0]), _integers(right, keys[0]), memory // 4)
+        with ThreadPoolExecutor(max(1, min(threads, 2))) as pool:
+            ones, others = pool.map(lambda table: _integers(table, keys[0]), (left, right))
+        found = by_position(ones, others, memory // 2)
         if found is not None:
             return found
     elif _ascending_and_equal(left, right, keys, types):
-        return _aligned(left.rows)
+        return aligned(left.rows)
     return _by_grouping(left, right, keys, types, memory=memory, threads=threads)
 
 
 def read_keys(table: Table, keys: Sequence[str], rows: Sequence[int]) -> dict[int, tuple[Any, ...]]:
     """Row number -> its key, as Python values."""
     wanted, found, start = sorted(set(rows)), {}, 0
-    for batch in table.batches(keys) if wanted else ():
-        for row in (row for row in wanted if start <= row < start + len(batch)):
+    if not wanted:
+        return {}
+    for batch in table.batches(keys):
+        for row in wanted[bisect_left(wanted, start) : bisect_left(wanted, start + len(batch))]:
             found[row] = tuple(plain(batch.column(i))[row - start].as_py() for i in range(len(keys)))
         start += len(batch)
+        if start > wanted[-1]:
+            break
     return found
-
-
-def _aligned(rows: int) -> Matching:
-    return Matching(np.arange(rows, dtype=_width(rows)), None, aligned=True)
-
-
-def _width(rows: int) -> type[np.signedinteger[Any]]:
-    return np.int32 if rows < 2**31 else np.int64
 
 
 def _common_type(left: Table, right: Table, key: str) -> pa.DataType:
@@ -153,85 +111,12 @@ def _key_columns(
         start += len(batch)
 
 
-def _integers(table: Table, key: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_] | None]:
-    """All values of a key, and which are there (None: all)."""
-    values = np.empty(table.rows, np.int64)
-    there: npt.NDArray[np.bool_] | None = None
+def _integers(table: Table, key: str) -> IntegerKeys:
+    collected = Collector(table.rows)
     for start, (column,) in _key_columns(table, [key], [pa.int64()]):
-        if column.null_count:
-            there = np.ones(table.rows, np.bool_) if there is None else there
-            there[start : start + len(column)] = np.asarray(column.is_valid())
-            column = column.fill_null(0)
-        values[start : start + len(column)] = column.to_numpy(zero_copy_only=False)
-    return values, there
-
-
-def _by_position(
-    left: tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_] | None],
-    right: tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_] | None],
-    memory: int,
-) -> Matching | None:
-    """By a table of each key's right row; None if the keys' range is too wide for one."""
-    (ones, ones_there), (others, others_there) = left, right
-    if ones_there is None and others_there is None and np.array_equal(ones, others) and _ascends(ones):
-        return _aligned(len(ones))
-    kept, others_kept = (
-        values if there is None else values[there] for values, there in ((ones, ones_there), (others, others_there))
-    )
-    if not len(kept) and not len(others_kept):
-        lowest = span = 0
-    else:
-        both = [side for side in (kept, others_kept) if len(side)]
-        lowest, highest = min(int(side.min()) for side in both), max(int(side.max()) for side in both)
-        span = highest - lowest + 1
-    if span * (np.dtype(_width(len(others))).itemsize + 2) > memory:
-        return None
-    place = np.full(span, Alone.ONLY_HERE, _width(len(others)))
-    rows = np.arange(len(others), dtype=place.dtype)
-    place[others_kept - lowest] = rows if others_there is None else rows[others_there]
-    doubles_there = _doubles(others_kept, lowest, span, int(np.count_nonzero(place >= 0)))
-    doubles_here = None if _ascends(kept) else _doubles(kept, lowest, span, None)
-    if doubles_there is not None:
-        place[doubles_there] = Alone.DUPLICATE_THERE
-    if doubles_here is not None:
-        place[doubles_here] = Alone.DUPLICATE
-    partner = _spread(place[kept - lowest], ones_there)
-    if int(np.count_nonzero(partner >= 0)) == len(others):
-        aligned = len(ones) == len(others) and bool((partner == np.arange(len(ones))).all())
-        return Matching(partner, None, aligned)
-    state = np.full(span, Alone.ONLY_HERE, np.int8)
-    state[kept - lowest] = 0
-    for doubles, alone in ((doubles_here, Alone.DUPLICATE_THERE), (doubles_there, Alone.DUPLICATE)):
-        if doubles is not None:
-            state[doubles] = alone
-    return Matching(partner, _spread(state[others_kept - lowest], others_there), aligned=False)
-
-
-def _doubles(
-    values: npt.NDArray[np.int64], lowest: int, span: int, distinct: int | None
-) -> npt.NDArray[np.bool_] | None:
-    """Which keys of the range are there more than once; None if none is. distinct: how many there are, if known."""
-    if distinct is None:
-        seen = np.zeros(span, np.bool_)
-        seen[values - lowest] = True
-        distinct = int(np.count_nonzero(seen))
-    if distinct == len(values):
-        return None
-    more: npt.NDArray[np.bool_] = np.bincount(values - lowest, minlength=span) > 1
-    return more
-
-
-def _spread(found: npt.NDArray[Any], there: npt.NDArray[np.bool_] | None) -> npt.NDArray[Any]:
-    """Of the rows that have a key, to all rows."""
-    if there is None:
-        return found
-    every = np.full(len(there), Alone.NULL_KEY, found.dtype)
-    every[there] = found
-    return every
-
-
-def _ascends(values: npt.NDArray[np.int64]) -> bool:
-    return bool((values[1:] > values[:-1]).all())
+        there = np.asarray(column.is_valid()) if column.null_count else None
+        collected.add(start, column.drop_null().to_numpy(), there)
+    return collected.keys()
 
 
 def _ascending_and_equal(left: Table, right: Table, keys: Sequence[str], types: Sequence[pa.DataType]) -> bool:
@@ -281,7 +166,7 @@ def _by_grouping(
 ) -> Matching:
     import duckdb  # where it is used: heavy, and an extra
 
-    partner = np.full(left.rows, Alone.DUPLICATE, _width(max(left.rows, right.rows)))
+    partner = np.full(left.rows, Alone.DUPLICATE, width(max(left.rows, right.rows)))
     state = np.full(right.rows, Alone.DUPLICATE, np.int8)
     with tempfile.TemporaryDirectory() as spill, duckdb.connect() as connection:
         connection.execute(f"SET threads = {threads:d}; SET memory_limit = '{max(memory, 1 << 26):d}B'")

@@ -13,9 +13,11 @@ import pyarrow as pa
 from trueup.errors import InputError
 from trueup.parity.compare import EXACT, Tolerance
 from trueup.parity.kinds import has_numbers
+from trueup.parity.tables.buffers import Buffers
 from trueup.parity.tables.columns import SAMPLES, Column, compare_column
 from trueup.parity.tables.files import Table, open_table
-from trueup.parity.tables.keys import REASONS, Matching, match_rows, read_keys
+from trueup.parity.tables.keys import match_rows, read_keys
+from trueup.parity.tables.matching import REASONS, Matching
 from trueup.parity.tables.result import CellSample, FeatureDifference, Side, SideRows, TableComparison
 
 MEMORY_LIMIT = 2 << 30
@@ -61,15 +63,28 @@ def compare_tables(
     # A column is there twice while it is joined, and a batch of either side beside it.
     share = max(memory_limit - row_map, memory_limit // 4) // (3 * max(threads, 1))
 
+    buffers = Buffers()
+
     def one(column: Column) -> FeatureDifference:
-        found = compare_column(*tables, matching, column, share)
+        found = compare_column(*tables, matching, column, share, buffers)
         progress(column.name)
         return found
 
     # Threads, not processes: numpy and Arrow let go of the interpreter where it matters.
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        found = dict(zip((column.name for column in columns), pool.map(one, columns), strict=True))
+        running = {column.name: pool.submit(one, column) for column in sorted(columns, key=_costliest_first(tables))}
+        found = {column.name: running[column.name].result() for column in columns}
     return _result(tables, keys, matching, found, whole=features is None)
+
+
+def _costliest_first(tables: tuple[Table, Table]) -> Callable[[Column], tuple[bool, int]]:
+    """So that no thread is left with a long column when the others are done."""
+
+    def cost(column: Column) -> tuple[bool, int]:
+        type_ = tables[1].schema.field(column.name).type
+        return pa.types.is_primitive(type_), -sum(table.encoded_bytes(column.name) for table in tables)
+
+    return cost
 
 
 def _columns(
