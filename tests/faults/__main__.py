@@ -1,8 +1,8 @@
 """The fault bench: `python -m tests.faults [--quick] [--only NAME] [--out build/faults.json]`.
 
-Injects every fault that parity names into clean worlds, at four rates, and counts how many of the changed cells it finds
-and names right; compares clean worlds cell by cell; and measures the drift check's false alarms. Exit code 1 when a
-goal is missed, 2 when it could not run.
+Injects every fault that parity names into clean worlds, at four rates, and counts how many of the changed cells are
+found and named right; compares clean worlds cell by cell; and measures the drift check's false alarms. Exit code 1 when
+a goal is missed, 2 when it could not run.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ class Measured:
 
     rows, cells: compared. eligible, chosen: victims there could have been and were. injected: cells whose value or
     status the fault changed. detected: of them, that the engine calls a mismatch. cause_right: of them, that have
-    exactly the causes injected. problems: what the report says could not be compared; stopped: why a result could not run. wrong: what was named instead, with its cells. elsewhere: mismatches in cells that
-    nobody touched.
+    exactly the causes injected. problems: what the report says could not be compared. stopped: why a result could not
+    run. wrong: what was named instead, with its cells. elsewhere: mismatches in cells that nobody touched.
     """
 
     name: str
