@@ -46,6 +46,11 @@ class Recompute(Protocol):
     def event_times(self, view: View, rows: Rows) -> tuple[npt.NDArray[np.int64], Rows]:
         """Event times of all the source has of the rows' entities: positions in `rows`, and the times."""
 
+    def owners(self, view: View, times: Rows, width: int = 1) -> tuple[pa.Table, FeatureFrame]:
+        """Every row the source has at one of these event times (whole multiples of `width` microseconds, and within
+        them), whoever's: the entities' key columns as in a request, and the rows. Times that very many entities share
+        may be left out."""
+
     def instants(self, rows: Rows) -> Rows:
         """When each row was served: microseconds since 1970 UTC."""
 
@@ -153,6 +158,9 @@ class _Part:
 
     def event_times(self, view: View, rows: Rows) -> tuple[npt.NDArray[np.int64], Rows]:
         return self.whole.event_times(view, self.rows[rows])
+
+    def owners(self, view: View, times: Rows, width: int = 1) -> tuple[pa.Table, FeatureFrame]:
+        return self.whole.owners(view, times, width)
 
     def instants(self, rows: Rows) -> Rows:
         return self.whole.instants(self.rows[rows])

@@ -57,6 +57,10 @@ class AsLogged:
         positions, times = self.whole.event_times(view, rows)
         return positions, times - times % self.precision
 
+    def owners(self, view: View, times: Rows, width: int = 1) -> tuple[pa.Table, FeatureFrame]:
+        keys, frame = self.whole.owners(view, times, max(width, self.precision))
+        return keys, self._cut(frame)
+
     def instants(self, rows: Rows) -> Rows:
         return self.whole.instants(rows)
 

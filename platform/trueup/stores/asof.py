@@ -22,7 +22,7 @@ from trueup.instants import AsOfRule
 from trueup.stores.asof_sql import Rows, column, is_key_type, key
 from trueup.stores.duckdb_tables import arrow, describe, require_columns, scratch, source_relation
 from trueup.stores.history import ViewHistory, ViewRows, describe_view, no_rows, refuse_ambiguous
-from trueup.stores.landing import micros
+from trueup.stores.landing import Micros, micros
 from trueup.stores.ledger import Run
 from trueup.stores.typed import as_timestamps, feature_column, instants, key_column
 
@@ -167,6 +167,44 @@ def read_entities(
         bound = None if start is None else micros(start)
         table = arrow(connection, source.entities(start=bound, end=micros(end)))
     return table if not view.keys else table.rename_columns([item.request for item in view.keys])
+
+
+def read_owners(
+    connection: duckdb.DuckDBPyConnection, view: View, times: Micros, *, width: int = 1, most: int, base_dir: Path
+) -> tuple[pa.Table, ViewRows]:
+    """Every row that the source has at one of these event times (microseconds since 1970), whoever's it is.
+
+    width: of microseconds from each time on, for times that were cut off to whole multiples of it. Gives the entity
+    keys of the rows, as columns `JoinKey.request`, and the rows. Of more than `most` entities those times are left out
+    that the most have a row at. Raises SourceError as `read_view` does.
+    """
+    what = describe_view(view)
+    names = [item.request for item in view.keys]
+    keys = pa.table({name: pa.nulls(0) for name in names})
+    if not len(times) or not names:
+        return keys, no_rows(view)
+    with _source(connection, view, base_dir, what) as source:
+        connection.register("trueup_times", pa.table({"t": np.unique(times)}))
+        connection.execute("CREATE OR REPLACE TABLE trueup.times AS FROM trueup_times")
+        connection.unregister("trueup_times")
+        sql = source.owners(start=int(times.min()), end=int(times.max()), width=width, most=most + 1)
+        table = arrow(connection, sql)
+    if table.num_rows > most:
+        table = table.filter(pc.not_equal(table["t"], _busiest(table["t"])))
+    found_at = np.asarray(table["e"].combine_chunks()).astype(np.int64)
+    rows = pa.table({name: table[key] for name, key in zip(names, source.key_names, strict=True)})
+    rows = rows.append_column("__trueup_event", as_timestamps(pa.array(found_at)))
+    if not rows.num_rows:
+        return keys, no_rows(view)
+    with open_history(connection, view, rows, instant="__trueup_event", base_dir=base_dir) as history:
+        found, read = history.at_event_times(found_at, np.arange(len(found_at), dtype=np.int64))
+    return rows.select(names).take(pa.array(found)), read
+
+
+def _busiest(times: pa.ChunkedArray) -> int:
+    """The time that most rows have; of several the last, as `Rows.owners` takes them."""
+    counted = [(item["counts"], item["values"]) for item in times.value_counts().to_pylist()]
+    return int(max(counted)[1])
 
 
 def _requests(view: View, rows: pa.Table, instant: str) -> tuple[pa.Table, int]:

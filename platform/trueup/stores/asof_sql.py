@@ -276,6 +276,19 @@ LEFT JOIN trueup.ties AS tie ON tie.first = step.row AND tie.nth = least({nth}, 
         names = ", ".join(self.key_names)
         return f"SELECT DISTINCT {names} FROM ({self.select(start=start, end=end)}) ORDER BY {names}"
 
+    def owners(self, *, start: int, end: int, width: int, most: int) -> str:
+        """Entity keys that have a row at an event time `t` of `trueup.times`, or at most `width` - 1 microseconds
+        later, with its own time `e`, in the order of the times; not more than `most`, those times first that the
+        fewest entities have a row at."""
+        names = ", ".join((*self.key_names, "e", "t"))
+        cut = f"e - ((e % {width}) + {width}) % {width}"
+        rows = f"SELECT *, {cut} AS t FROM ({self.select(start=start, end=end + width - 1)})"
+        found = f"SELECT DISTINCT {names} FROM ({rows}) SEMI JOIN trueup.times USING (t)"
+        return (
+            f"SELECT * FROM (SELECT {names} FROM ({found}) "
+            f"ORDER BY count(*) OVER (PARTITION BY t), {names} LIMIT {most}) ORDER BY e, {names}"
+        )
+
     def latest(self, *, start: int | None, end: int, known_at: int | None, known_after: int | None) -> str:
         """Table `trueup.latest`: of each key the rows with the greatest (event, created); both may be equal."""
         bounds = ["true"] if known_at is None else [f"c <= {known_at}"]

@@ -407,7 +407,7 @@ def test_a_sample_is_of_entities_is_nested_and_says_what_it_leaves_out(repo: Log
 def test_a_share_that_is_none_is_an_error(repo: LogRepo, share: float) -> None:
     repo.write(rows())
     ran = repo.check("--sample", share)
-    assert (ran.code, "is no share; expected more than 0 and at most 1" in ran.text) == (2, True)
+    assert (ran.code, "expected a share of the entities, more than 0 and at most 1" in ran.text) == (2, True)
 
 
 def test_a_window_leaves_rows_out_and_an_unknown_rule_is_an_error(repo: LogRepo) -> None:

@@ -26,7 +26,7 @@ from trueup.parity.case import LandedBy, Rows, take
 from trueup.parity.compare import Mask
 from trueup.parity.evidence.models import Progress, nothing
 from trueup.parity.reading import Reading
-from trueup.stores.asof import open_history
+from trueup.stores.asof import open_history, read_owners
 from trueup.stores.duckdb_tables import connect
 from trueup.stores.history import ViewHistory, ViewRows
 from trueup.stores.landing import out_of_order
@@ -34,6 +34,8 @@ from trueup.stores.ledger import Ledger, Run
 
 INSTANT = "__trueup_instant"
 """Column of a row's own instant. A name of ours: a request may have one of any other name."""
+MOST_OWNERS = 100_000
+"""Entities among which the owner of a served row is looked for."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,11 @@ class Source:
     def event_times(self, view: View, rows: Rows) -> tuple[npt.NDArray[np.int64], Rows]:
         history, positions = self._history(view, self._number[rows])
         return history.event_times(positions)
+
+    def owners(self, view: View, times: Rows, width: int = 1) -> tuple[pa.Table, FeatureFrame]:
+        with connect() as connection:
+            keys, read = read_owners(connection, view, times, width=width, most=MOST_OWNERS, base_dir=self._repo)
+        return keys, _frame(view, read)
 
     def instants(self, rows: Rows) -> Rows:
         return self._at[self._number[rows]]

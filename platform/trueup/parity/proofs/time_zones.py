@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from trueup.contracts.contract import View
+from trueup.frame import Status
 from trueup.parity.case import Rows, same
-from trueup.parity.compare import NO_TIME, Mask, cells
-from trueup.parity.distortions import MOST_SHIFT, QUARTER_HOUR
+from trueup.parity.compare import NO_TIME, Cells, Mask, cells
+from trueup.parity.distortions import MOST_SHIFT, QUARTER_HOUR, shifted
 from trueup.parity.proofs.located import Located
 from trueup.parity.proofs.search import Search, times_of
 from trueup.parity.proofs.whole_rows import columns_of, foreign_rows
@@ -21,7 +22,8 @@ MOST_SHIFTS = 3
 
 
 def by_shift(search: Search, located: dict[str, Located]) -> None:
-    """The read of the instant `h` earlier, with the event time `h` later, gives the whole row that was served.
+    """The read of the instant `h` earlier, with the event time `h` later, gives the whole row that was served; its
+    timestamps may have been shifted as well.
 
     Only shifts that the data shows are tried, on a sample first: whole numbers of quarter hours between a served
     event time and one the source has of the entity.
@@ -44,8 +46,15 @@ def _shifted(search: Search, view: View, shift: int, rows: Rows) -> Mask:
     every = np.ones(len(rows), np.bool_)
     chosen = dict.fromkeys(columns_of(search, view), rows)
     for column, _, candidates in search.read(reading, chosen):
-        every &= search.reproduces(column, rows, candidates)
+        every &= _alike(search, column, search.served(column, rows), candidates)
     return every
+
+
+def _alike(search: Search, column: str, served: Cells, candidates: Cells) -> Mask:
+    """Cells that are served as the candidates are, or as those would be in another time zone."""
+    alike = same(served, candidates, search.tolerance(column))
+    elsewhere = shifted(candidates, served)
+    return alike if elsewhere is None else alike | same(served, elsewhere, search.tolerance(column))
 
 
 def _shifts(search: Search, view: View, rows: Rows) -> list[int]:
@@ -60,6 +69,7 @@ def _shifts(search: Search, view: View, rows: Rows) -> list[int]:
     every = np.ones(len(found), np.bool_)
     for column in columns:
         served = replace(search.served(column, rows[positions[found]]), times=None)
-        every &= same(served, cells(frame, column, None), search.tolerance(column))
+        alike = _alike(search, column, served, cells(frame, column, None))
+        every &= alike | (served.statuses == Status.EXPIRED)  # of which nothing but the event time is there
     shifts, counts = np.unique(apart[found[every]], return_counts=True)
     return [int(shift) for shift in shifts[np.lexsort((shifts, np.abs(shifts), -counts))]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice, permutations
 from typing import Any
@@ -13,17 +13,22 @@ import pyarrow as pa
 
 from trueup.contracts.contract import JoinKey, View
 from trueup.frame import Status
+from trueup.parity.canonical import tokens
 from trueup.parity.case import Rows, differ, same
 from trueup.parity.compare import NO_TIME, Cells, Mask, cells
 from trueup.parity.distortions import type_default
 from trueup.parity.proofs.located import Located
-from trueup.parity.proofs.search import Search, times_of, usable
+from trueup.parity.proofs.search import Search, has_row, times_of, usable
 from trueup.parity.reading import ledger_reading
 
 MOST_EXCHANGES = 24
 """How many ways of exchanging a view's key columns are tried."""
 BY_CHANCE = 1e-3
 """How likely views may be absent together by chance for it to be taken for none."""
+Content = tuple[Any, ...]
+"""What a row of a view is, and what is equal for equal rows."""
+Key = tuple[Any, ...]
+"""Entity key, as in a request."""
 _TELLING = ("Float32", "Float64", "String", "Bytes", "UnixTimestamp")
 """Types whose equal values are of one row, where there is nothing else to tell rows apart by."""
 
@@ -57,9 +62,9 @@ def by_fallback(search: Search) -> None:
 def by_other_entity(search: Search, located: dict[str, Located], *, telling: bool) -> None:
     """`swapped_entity`: the view's whole served row, values and event time, is another entity's and not its own.
 
-    The other entity is that of exchanged key columns, of another row of the request, or the only one of the case with
-    such a row. telling: what differs is one value alone, of a type whose equal values are hardly by chance; else at
-    least two of the row's values and its event time differ.
+    The other entity is that of exchanged key columns, of another row of the request, or the only one with such a row.
+    telling: what differs is one value alone, of a type whose equal values are hardly by chance; else at least two of
+    the row's values and its event time differ.
     """
     for view, open_columns in search.by_view():
         columns = columns_of(search, view)
@@ -89,7 +94,7 @@ def foreign_rows(
     own = np.logical_and.reduce(
         [located[name].exact[rows] if name in located else np.ones(len(rows), np.bool_) for name in columns]
     )
-    there = np.logical_or.reduce([usable(search.served(name, rows)) for name in columns])
+    there = np.logical_or.reduce([has_row(search.served(name, rows)) for name in columns])
     rows = rows[there & ~own]
     apart, tells = _apart(search, view, columns, rows)
     strong = (apart >= 2) if telling is False else (apart == 1) & tells
@@ -143,44 +148,74 @@ def _exchanges(search: Search, view: View) -> Iterator[tuple[JoinKey, ...]]:
 
 
 def _by_donor(search: Search, view: View, columns: list[str], rows: Rows) -> Mask:
-    """Rows of which exactly one other entity of the case, or one of the request, has the served row."""
-    served = _contents(search, columns, rows, of_served=True)
-    wanted = set(served)
-    times = times_of(search.expected(columns[0], search.case.rows))
-    others = np.flatnonzero(np.isin(times, times_of(search.served(columns[0], rows))))
-    donors: dict[Any, dict[tuple[Any, ...], set[int]]] = {}
+    """Rows of which exactly one other entity has the served row: one of the case, of the same request if there are
+    several, else any that the source has."""
+    served = _contents(search, {name: search.served(name, rows) for name in columns})
     names = [key.request for key in view.keys]
-    key_of = _tuples(search.case.inputs.select(names), others)
+    own_keys = _tuples(search.case.inputs.select(names).take(pa.array(rows)))
+    donors = _donors_of_case(search, view, columns, rows, set(served))
     requests = search.case.requests
-    for donor, key, content in zip(
-        others.tolist(), key_of, _contents(search, columns, others, of_served=False), strict=True
-    ):
-        if content in wanted:
-            request = -1 - donor if requests is None else int(requests[donor])
-            donors.setdefault(content, {}).setdefault(key, set()).add(request)
-    found = np.zeros(len(rows), np.bool_)
-    own_keys = _tuples(search.case.inputs.select(names), rows)
+    found, known = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
     for place, (own_row, content, own) in enumerate(zip(rows.tolist(), served, own_keys, strict=True)):
-        others_of = {key: seen for key, seen in donors.get(content, {}).items() if key != own}
+        others = {key: seen for key, seen in donors.get(content, {}).items() if key != own}
         asked = None if requests is None else int(requests[own_row])
-        near = [key for key, seen in others_of.items() if asked in seen]
-        found[place] = len(others_of) == 1 or len(near) == 1
+        near = [key for key, seen in others.items() if asked in seen]
+        known[place] = bool(others)
+        found[place] = len(others) == 1 or len(near) == 1
+    rest = np.flatnonzero(~known)
+    if len(rest):
+        owners = _owners(search, view, columns, rows[rest])
+        found[rest] = [len(owners.get(served[place], set()) - {own_keys[place]}) == 1 for place in rest.tolist()]
     return found
 
 
-def _contents(search: Search, columns: list[str], rows: Rows, *, of_served: bool) -> list[tuple[Any, ...]]:
-    """Event time, statuses and values of a view's row, comparable: floats as their text, so that NaN is NaN."""
-    sides = [search.served(name, rows) if of_served else search.expected(name, rows) for name in columns]
-    parts: list[list[Any]] = [times_of(sides[0]).tolist()]
-    for side in sides:
+def _donors_of_case(
+    search: Search, view: View, columns: list[str], rows: Rows, wanted: set[Content]
+) -> dict[Content, dict[Key, set[int]]]:
+    """Wanted contents -> the entities of the case that have them, each with the requests it was asked for in."""
+    times = times_of(search.expected(columns[0], search.case.rows))
+    others = np.flatnonzero(np.isin(times, times_of(search.served(columns[0], rows))))
+    keys = _tuples(search.case.inputs.select([key.request for key in view.keys]).take(pa.array(others)))
+    contents = _contents(search, {name: search.expected(name, others) for name in columns})
+    donors: dict[Content, dict[Key, set[int]]] = {}
+    for donor, key, content in zip(others.tolist(), keys, contents, strict=True):
+        if content in wanted:
+            request = -1 - donor if search.case.requests is None else int(search.case.requests[donor])
+            donors.setdefault(content, {}).setdefault(key, set()).add(request)
+    return donors
+
+
+def _owners(search: Search, view: View, columns: list[str], rows: Rows) -> dict[Content, set[Key]]:
+    """Contents of what the source has at the rows' served event times -> the entities that have them, be it expired."""
+    times = times_of(search.served(columns[0], rows))
+    keys, frame = search.case.recompute.owners(view, np.unique(times[times != NO_TIME]))
+    sides = {name: cells(frame, name, view.name) for name in columns}
+    expired = {name: _expired(side) for name, side in sides.items()}
+    found: dict[Content, set[Key]] = {}
+    for contents in (_contents(search, sides), _contents(search, expired)):
+        for key, content in zip(_tuples(keys), contents, strict=True):
+            found.setdefault(content, set()).add(key)
+    return found
+
+
+def _contents(search: Search, columns: Mapping[str, Cells]) -> list[Content]:
+    """Event time, statuses and values of a view's row, so that equal rows are equal."""
+    dtypes = search.case.contract.dtypes
+    parts: list[list[Any]] = [times_of(next(iter(columns.values()))).tolist()]
+    for name, side in columns.items():
         parts.append(side.statuses.tolist())
-        parts.append([repr(value) for value in side.values.to_pylist()])
+        parts.append(tokens(side.values, dtypes.get(name)))
     return list(zip(*parts, strict=True))
 
 
-def _tuples(table: pa.Table, rows: Rows) -> list[tuple[Any, ...]]:
-    chosen = table.take(pa.array(rows))
-    return list(zip(*(column.to_pylist() for column in chosen.columns), strict=True))
+def _expired(side: Cells) -> Cells:
+    """The same rows past their TTL: their values are gone."""
+    gone = pa.nulls(len(side), side.values.type)
+    return replace(side, values=gone, statuses=np.full_like(side.statuses, Status.EXPIRED))
+
+
+def _tuples(table: pa.Table) -> list[Key]:
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def _due(search: Search, columns: list[str], suspects: Rows) -> Mask:
