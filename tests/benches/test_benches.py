@@ -31,6 +31,13 @@ def test_benches_are_found_by_their_function() -> None:
     assert "measure" not in found
 
 
+@pytest.mark.parametrize("name", ["distribution"])
+def test_a_bench_gives_rows_as_the_harness_takes_them(tmp_path: Path, name: str) -> None:
+    (row,) = harness.run(name, 1e-4, tmp_path)
+    assert row["equal"]
+    assert row["ratio_to_floor"] > 0
+
+
 def test_rows_of_the_same_name_are_replaced_and_others_kept(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "bench.json"
     harness.merge(out, [{"name": "b", "equal": True}, {"name": "a", "equal": True}])

@@ -105,7 +105,9 @@ def coerced(cells: Cells, served: Cells) -> Cells | None:
 
 
 def type_default(kind: pa.DataType) -> Any:
-    """What stands for nothing in a type: False, 0, "", 1970; None for a type that has none."""
+    """What stands for nothing in a type: False, 0, "", 1970, an empty list; None for a type that has none."""
+    if _is_list(kind):
+        return []
     if pa.types.is_timestamp(kind):
         return pa.scalar(0, pa.int64()).cast(kind).as_py()
     return next((default for holds, default in _DEFAULTS if holds(kind)), None)

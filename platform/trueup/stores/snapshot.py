@@ -31,7 +31,7 @@ from trueup.stores.entity_key import DUMMY_KEY
 from trueup.stores.key_columns import KeyColumns
 from trueup.stores.landing import landings, micros
 from trueup.stores.ledger import Run
-from trueup.stores.typed import as_timestamps, feature_column
+from trueup.stores.typed import as_timestamps, feature_column, plain_column
 
 MEMORY_LIMIT = "1GB"
 """Of DuckDB; what does not fit goes to a temporary folder."""
@@ -73,12 +73,14 @@ class Snapshot:
         self._now = now
         self._views: list[View] = []
         self._stored = False
+        self.tied: dict[str, int] = {}
         self._names = [f"k{i}" for i in range(len(keys))]
 
     def add(self, view: View, *, runs: Sequence[Run], base_dir: Path) -> int:
         """Reads the view's source; the number of entities that it knew by now. `runs`, `base_dir`: as in `read_view`.
 
-        Of rows that cannot be told apart (one entity, both clocks equal) the first counts. Raises SourceError.
+        Of rows that cannot be told apart (one entity, both clocks equal) the first in the order of their values counts,
+        and `tied` says how many entities rest on such. Raises SourceError.
         """
         what = f"feature view {view.table}"
         table = f"trueup.v{len(self._views)}"
@@ -111,8 +113,10 @@ class Snapshot:
                 f"WHERE c <= {at}"
             )
             self._write_landed(view, runs)
-            self._connection.execute(f"CREATE TABLE {table} AS {_winners(rows, view.ttl, at)}")
-            self._connection.execute("DROP TABLE trueup.history; DROP TABLE trueup.landed")
+            self._connection.execute(f"CREATE OR REPLACE TABLE trueup.won AS {_winners(rows)}")
+            self.tied[view.table] = self._settle_ties(rows)
+            self._connection.execute(f"CREATE TABLE {table} AS {_judged(rows, view.ttl, at)}")
+            self._connection.execute("DROP TABLE trueup.history; DROP TABLE trueup.landed; DROP TABLE trueup.won")
         except duckdb.Error as error:
             raise SourceError(
                 f"{what}: its source cannot be read: {first_line(error)}",
@@ -195,6 +199,23 @@ class Snapshot:
             self._connection.execute("INSERT INTO trueup.landed FROM trueup_landed")
             self._connection.unregister("trueup_landed")
 
+    def _settle_ties(self, rows: Rows) -> int:
+        """Leaves one row an entity in `trueup.won`; how many had several of other values (rows not landed aside)."""
+        groups = ", ".join(rows.key_names) or "true"
+        several = f"SELECT {groups} FROM trueup.won GROUP BY {groups} HAVING count(*) > 1"
+        if not self._count(f"({several})"):
+            return 0
+        values = f"row({', '.join(rows.feature_names)})" if rows.feature_names else "0"
+        tied = self._count(
+            f"(SELECT {groups} FROM trueup.won WHERE there GROUP BY {groups} HAVING count(DISTINCT {values}) > 1)"
+        )
+        order = ", ".join((*rows.feature_names, "place"))
+        self._connection.execute(
+            "CREATE OR REPLACE TABLE trueup.won AS SELECT * FROM trueup.won "
+            f"QUALIFY row_number() OVER (PARTITION BY {groups} ORDER BY {order}) = 1"
+        )
+        return tied
+
     def _register(self, name: str, table: pa.Table) -> None:
         self._connection.register(name, table)
 
@@ -203,20 +224,24 @@ class Snapshot:
         return int(number)
 
 
-def _winners(rows: Rows, ttl: timedelta | None, at: int) -> str:
-    """One row an entity: the one that wins, or, where none of its rows has landed, status 3 alone."""
+def _winners(rows: Rows) -> str:
+    """The rows of an entity that win; where none of its rows has landed, the newest. Several where they are tied."""
     partition = f"PARTITION BY {', '.join(rows.key_names)} " if rows.keys else ""
+    return f"""
+SELECT h.*, h.rowid AS place, landed.e IS NOT NULL AS there
+FROM trueup.history AS h LEFT JOIN trueup.landed AS landed ON h.e = landed.e AND h.c = landed.c
+QUALIFY rank() OVER ({partition}ORDER BY there DESC, h.e DESC, h.c DESC) = 1
+"""
+
+
+def _judged(rows: Rows, ttl: timedelta | None, at: int) -> str:
+    """Each row that won with its status; status 3 alone where it has not landed."""
     expired = f"WHEN e < {at - ttl // timedelta(microseconds=1)} THEN 4 " if ttl is not None else ""
     keys = "".join(f"{name}, " for name in rows.key_names)
     features = "".join(f", CASE WHEN status = 1 THEN {name} END AS {name}" for name in rows.feature_names)
     return f"""
-WITH known AS (
-    SELECT h.*, h.rowid AS place, landed.e IS NOT NULL AS there
-    FROM trueup.history AS h LEFT JOIN trueup.landed AS landed ON h.e = landed.e AND h.c = landed.c
-), won AS (
-    SELECT * FROM known QUALIFY row_number() OVER ({partition}ORDER BY there DESC, e DESC, c DESC, place) = 1
-), judged AS (
-    SELECT *, CAST(CASE WHEN NOT there THEN 3 {expired}ELSE 1 END AS TINYINT) AS status FROM won
+WITH judged AS (
+    SELECT *, CAST(CASE WHEN NOT there THEN 3 {expired}ELSE 1 END AS TINYINT) AS status FROM trueup.won
 )
 SELECT {keys}status, CASE WHEN there THEN e END AS e{features} FROM judged
 """
@@ -229,9 +254,11 @@ def _expected(view: View, number: int, table: pa.Table) -> Expected:
     values: dict[str, pa.Array] = {}
     statuses: dict[str, pa.Array] = {}
     for i, item in enumerate(view.features):
-        read = feature_column(
-            table[f"v{number}f{i}"], item.dtype, what=f"feature view {view.table}: feature {item.name}"
-        )
+        given, what = table[f"v{number}f{i}"], f"feature view {view.table}: feature {item.name}"
+        try:
+            read = feature_column(given, item.dtype, what=what)
+        except SourceError:  # what does not fit its declared type is a difference to be found, not to stop at
+            read = plain_column(given, what=what)
         null = pc.and_(pc.equal(base, int(Status.PRESENT)), pc.is_null(read))
         values[view.column(item.name)] = read
         statuses[view.column(item.name)] = pc.if_else(null, pa.scalar(int(Status.NULL), STATUS), base)

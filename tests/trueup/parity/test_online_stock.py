@@ -293,7 +293,7 @@ def test_feasts_own_api_finds_what_the_fast_way_finds(tmp_path: Path, client: re
             Path(store.repo_path),
             stored.contract,
             reader,
-            now=NOW + timedelta(minutes=5),
+            now=datetime.now(UTC) + timedelta(minutes=5),  # after the run, by the clock that the registry keeps
             ledger=RegistryLedger.of(store),
             clock=lambda: NOW,
         )

@@ -29,6 +29,7 @@ NEVER_MATERIALIZED = "never materialized"
 OTHER_TYPES = "stored under another type"
 """Note of cells that the online store holds as another type than declared, and that cannot be compared."""
 ONLY_ONLINE = "online rows of entities that the source does not know"
+ON_TIES = "entities rest on source rows with both clocks equal and other values"
 OTHER_VIEWS = "entities of other views under the same key"
 
 EXAMINED_AT_ONCE = 100_000

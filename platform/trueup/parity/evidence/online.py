@@ -112,14 +112,16 @@ class OnlineReading:
 class OnlineGroup:
     """Views of one key, read together: each source once, each entity once.
 
-    views: what is checked of those whose source can be read. problems: view -> why the others cannot. uncompared,
-    notes: of each view, complete when `entities` is through.
+    views: what is checked of those whose source can be read. problems: view -> why the others cannot. tied: view ->
+    entities that rest on one of several source rows which cannot be told apart. uncompared, notes: of each view,
+    complete when `entities` is through.
     """
 
     def __init__(self, group: Sequence[FeatureContract], online: OnlineRows, reading: OnlineReading) -> None:
         self.views: dict[str, OnlineView] = {}
         self.problems: dict[str, str] = {}
         self.uncompared: dict[str, dict[str, int]] = {alone.views[0].table: {} for alone in group}
+        self.tied: dict[str, int] = {}
         self.notes: dict[str, str] = {}
         self._group, self._online, self._reading = group, online, reading
         self._project = group[0].project
@@ -164,6 +166,7 @@ class OnlineGroup:
         try:
             runs = how.ledger.runs(self._project, view.table) if how.ledger is not None else ()
             listing.add(view, runs=runs, base_dir=how.repo)
+            self.tied[view.table] = listing.tied[view.table]
         except TrueupError as error:
             self.problems[view.table] = str(error)
             return None

@@ -120,7 +120,11 @@ def _is_default(search: Search, column: str, served: Cells) -> Mask:
     known = [type_default(kind), -1 if number else None, search.case.defaults.get(column)]
     found = np.zeros(len(served), np.bool_)
     for default in known:
-        if default is not None:
+        if default is None:
+            continue
+        if pa.types.is_nested(kind):  # Arrow does not compare them
+            found |= np.array([value == default for value in served.values.to_pylist()], np.bool_)
+        else:
             equal = pc.equal(served.values, pa.scalar(default, kind))
             found |= np.asarray(pc.fill_null(equal, False).to_numpy(zero_copy_only=False), np.bool_)
     return found

@@ -11,7 +11,7 @@ from trueup.contracts.contract import FeatureContract
 from trueup.errors import TrueupError
 from trueup.instants import Clock, format_instant, utc_now
 from trueup.parity.checks.online import CHECK as ONLINE
-from trueup.parity.checks.online import OnlineCheck
+from trueup.parity.checks.online import ON_TIES, OnlineCheck
 from trueup.parity.compare import Tolerance
 from trueup.parity.evidence.clocks import with_created
 from trueup.parity.evidence.models import Progress, nothing
@@ -89,6 +89,10 @@ def run_online(
     return Report(started, clock(), tuple(ordered), packages(*PACKAGES), facts)
 
 
+def _ties(entities: int) -> dict[str, str]:
+    return {ON_TIES: f"{entities:,}"} if entities else {}
+
+
 def _check_group(group: OnlineGroup, repo: Path) -> dict[str, AnyResult]:
     """A result for each view of the group. What goes wrong with one view leaves the others alone."""
     checks: dict[str, OnlineCheck] = {}
@@ -112,7 +116,7 @@ def _check_group(group: OnlineGroup, repo: Path) -> dict[str, AnyResult]:
         view = group.views[table]
         try:
             result = checks.get(table, OnlineCheck(view)).result(
-                "served", uncompared=group.uncompared[table], notes=group.notes
+                "served", uncompared=group.uncompared[table], notes=group.notes | _ties(group.tied.get(table, 0))
             )
             samples = with_created(result.samples, view.contract, repo=repo)
         except TrueupError as error:
