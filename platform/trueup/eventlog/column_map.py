@@ -20,6 +20,7 @@ from trueup.contracts.contract import FeatureContract
 from trueup.errors import InputError
 from trueup.eventlog.instants import Unit, check_time_zone
 from trueup.eventlog.records import (
+    FALLBACK,
     LOG_TIMESTAMP,
     MODEL,
     MODEL_VERSION,
@@ -35,6 +36,7 @@ service = "driver_activity_v1"       # the feature service; --service wins
 request_id = "req"                   # column; absent: __request_id, or none
 row = "position"                     # column: number of the row in its request; absent: __row, or none
 prediction = "score"                 # column; absent: __prediction, or none
+fallback = "degraded"                # column, true where no features were looked up; absent: __fallback, or none
 null_values = [-999, "NA"]           # what stands for null in the columns of features
 event_time_precision = "s"           # what is kept of [event_times]: s, ms or us (the default)
 
@@ -89,6 +91,7 @@ class ColumnMap(_Section):
     request_id: str | None = None
     row: str | None = None
     prediction: str | None = None
+    fallback: str | None = None
     null_values: list[bool | int | float | str] = Field(default_factory=list)
     event_time_precision: str = Field("us", pattern="^(s|ms|us)$")
     timestamp: TimestampColumn = TimestampColumn()
@@ -104,7 +107,8 @@ class ColumnMap(_Section):
         """Name in Feast's (or our) log schema, column of the log, and the place in the file that says so."""
         if self.timestamp.column != LOG_TIMESTAMP:
             yield LOG_TIMESTAMP, self.timestamp.column, "timestamp.column"
-        for name, column in ((REQUEST_ID, self.request_id), (ROW, self.row), (PREDICTION, self.prediction)):
+        own = ((REQUEST_ID, self.request_id), (ROW, self.row), (PREDICTION, self.prediction), (FALLBACK, self.fallback))
+        for name, column in own:
             if column is not None:
                 yield name, column, name.removeprefix("__")
         if self.model is not None:

@@ -26,6 +26,7 @@ from trueup.errors import InputError
 from trueup.eventlog.instants import MICROSECONDS, Unit, read_instants
 from trueup.eventlog.lossless import fitted
 from trueup.eventlog.records import (
+    FALLBACK,
     LOG_TIMESTAMP,
     MODEL,
     MODEL_VERSION,
@@ -61,6 +62,7 @@ _LABELS = {
     MODEL: pa.string(),
     MODEL_VERSION: pa.string(),
     ROLE: pa.string(),
+    FALLBACK: pa.bool_(),
 }
 
 
@@ -150,7 +152,7 @@ def own_rows(contract: FeatureContract, table: pa.Table) -> LoggedRows:
         inputs_of(contract, table),
         frame_of(contract, table),
         table.column(LOG_TIMESTAMP).combine_chunks(),
-        table.select(list(_LABELS)),
+        _labels(table),
     )
 
 
@@ -184,13 +186,12 @@ def foreign_rows(
         "rows with a null key, read as missing": null_keys,
     }
     counted = {name: mask.astype(np.int32) for name, mask in notes.items() if mask.any()}
-    labels = {name: _label(table, name, kind) for name, kind in _LABELS.items()}
     return LoggedRows(
         contract,
         inputs,
         FeatureFrame(pa.table(reader.values), pa.table(reader.statuses), pa.table(reader.event_times)),
         instants.column,
-        pa.table(labels),
+        _labels(table),
         precision=MICROSECONDS[precision],
         absent=absent,
         vague=reader.vague,
@@ -356,6 +357,10 @@ def _absent(contract: FeatureContract, table: pa.Table) -> dict[str, str]:
             names = (view.column(item.name) for item in view.outputs)
             found |= {name: NOT_COMPUTABLE for name in names if name in contract.columns and name not in found}
     return found
+
+
+def _labels(table: pa.Table) -> pa.Table:
+    return pa.table({name: _label(table, name, kind) for name, kind in _LABELS.items()})
 
 
 def _label(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:

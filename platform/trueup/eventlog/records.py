@@ -38,6 +38,8 @@ ROLE = "__role"
 PREDICTION = "__prediction"
 EXPERIMENT = "__experiment"
 UNIT = "__unit"
+FALLBACK = "__fallback"
+"""Of another server's log: true where it answered without looking the features up."""
 
 FEATURE_TIMESTAMP = pa.timestamp("s", tz="UTC")
 """Feast's own type of `view__feature__timestamp`: whole seconds. The exact ones are `__event_timestamp__{view}`."""

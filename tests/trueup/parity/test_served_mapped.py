@@ -87,6 +87,25 @@ def test_a_mapped_log_is_compared_value_status_and_event_time(repo: LogRepo) -> 
     assert (code, result.failing) == (1, ("driver__narrow",))  # type: ignore[attr-defined]
 
 
+def test_a_row_that_the_log_calls_a_fallback_is_serving_fallback(repo: LogRepo) -> None:
+    table = own_columns()
+    lost = pa.table(
+        {
+            **{name: table[name] for name in table.column_names},
+            "rate": pa.array([-1.0, -1.0, -1.0]),
+            "rate_status": ["not_found"] * 3,
+            "thin": pa.nulls(3, pa.float32()),
+            "wait": pa.nulls(3, pa.float64()),
+            "fresh": pa.nulls(3, table["fresh"].type),
+            "degraded": [True, False, None],
+        }
+    )
+    code, result = check(repo, lost, MAP.replace("prediction =", 'fallback = "degraded"\nprediction ='))
+    assert code == 1
+    for feature in ("driver__rate", "driver__narrow"):
+        assert result.features[feature].by_cause == {"serving_fallback": 1, "missing_online": 1}  # type: ignore[attr-defined]
+
+
 def test_a_time_zone_places_naive_instants_and_what_it_shows_twice_is_none(repo: LogRepo) -> None:
     table = own_columns()
     local = pa.array(["2013-11-01 10:00:00", "2013-11-03 01:30:00", "2013-11-01T14:05:00Z"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import InputError, TrueupError
@@ -17,12 +18,12 @@ from trueup.eventlog.layout import SUFFIX
 from trueup.eventlog.logged import NOT_LOGGED, LoggedRows
 from trueup.eventlog.parquet import Damaged, files_under
 from trueup.eventlog.reader import find_logs, read_contract
-from trueup.eventlog.records import REQUEST_ID, ROLE, ROW
+from trueup.eventlog.records import FALLBACK, REQUEST_ID, ROLE, ROW
 from trueup.eventlog.stream import stream_log
 from trueup.instants import AsOfRule, KnownAt
 from trueup.parity.causes import Reading
 from trueup.parity.checks.served import COULD_NOT_RUN, ServedModel, ServedTotal, examined
-from trueup.parity.compare import Tolerance
+from trueup.parity.compare import Mask, Tolerance
 from trueup.parity.evidence.definitions import (
     common_columns,
     ledger_definitions,
@@ -268,6 +269,7 @@ def _part(
         requests=_request_numbers(chunk),
         definitions=tuple(definitions),
         defaults={name: item for name, item in basis.defaults.items() if name in contract.columns},
+        fallback=_fallback(chunk),
     )
     labels = Labels(at, *(chunk.labels.column(name).combine_chunks() for name in (REQUEST_ID, ROW, ROLE)))
     if labels.role is not None and labels.role.null_count == len(labels.role):
@@ -284,6 +286,13 @@ def _part(
         misfits=misfits,
         notes={name: count for name, count in notes.items() if count},
     )
+
+
+def _fallback(chunk: LoggedRows) -> Mask | None:
+    said = chunk.labels.column(FALLBACK).combine_chunks()
+    if said.null_count == len(said):
+        return None
+    return np.asarray(pc.fill_null(said, False).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _request_numbers(chunk: LoggedRows) -> Rows:

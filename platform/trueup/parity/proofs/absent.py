@@ -12,7 +12,7 @@ from trueup.parity.causes import BIT
 from trueup.parity.compare import NO_TIME, Cells, Mask
 from trueup.parity.distortions import type_default
 from trueup.parity.proofs.readings import steps_that_matter
-from trueup.parity.proofs.search import Search, has_row, times_of, usable
+from trueup.parity.proofs.search import Search, has_row, no_row, times_of, usable
 from trueup.parity.reading import ledger_reading, paths
 
 SHARED = 3
@@ -60,7 +60,7 @@ def by_absence(search: Search) -> None:
         if served.times is not None and held.times is not None:
             same_row = (served.times == held.times) & (served.times != NO_TIME)
         search.settle(column, rows[(served.statuses == Status.EXPIRED) & usable(held) & same_row], "expired")
-        search.settle(column, rows[(served.statuses == Status.MISSING) & has_row(held)], "missing_online")
+        search.settle(column, rows[no_row(served) & has_row(held)], "missing_online")
 
 
 def by_backfill(search: Search) -> None:

@@ -102,6 +102,13 @@ def usable(side: Cells) -> Mask:
     return found
 
 
+def no_row(side: Cells) -> Mask:
+    """Cells whose view had no row: MISSING, or without a value and without an event time, as a log without statuses
+    shows it."""
+    found: Mask = side.statuses == Status.MISSING
+    return found if side.times is None else found | ((side.statuses == Status.NULL) & (side.times == NO_TIME))
+
+
 def times_of(side: Cells) -> Rows:
     """Event times, NO_TIME where there is none."""
     return np.full(len(side), NO_TIME, np.int64) if side.times is None else side.times

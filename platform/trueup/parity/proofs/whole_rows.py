@@ -18,7 +18,7 @@ from trueup.parity.case import Rows, differ, same
 from trueup.parity.compare import NO_TIME, Cells, Mask, cells
 from trueup.parity.distortions import type_default
 from trueup.parity.proofs.located import Located
-from trueup.parity.proofs.search import Search, has_row, times_of, usable
+from trueup.parity.proofs.search import Search, has_row, no_row, times_of, usable
 from trueup.parity.reading import ledger_reading
 
 MOST_EXCHANGES = 24
@@ -37,26 +37,28 @@ def by_fallback(search: Search) -> None:
     """`serving_fallback`: every view is absent at once, two of them at least that should not be.
 
     Views that are absent on their own are absent together now and then; what that alone would give is worked out
-    from how often each is, and only more than that is a fallback. The log may say so itself.
+    from how often each is, and only more than that is a fallback. Where the log says so itself, any absent view is.
     """
-    size = search.case.served.num_rows
     served_by = {view.name: columns for view in search.case.contract.views if (columns := columns_of(search, view))}
+    absent = [_absent(search, columns) for columns in served_by.values()]
+    if search.case.fallback is not None:
+        for columns, mask in zip(served_by.values(), absent, strict=True):
+            for column in set(columns) & set(search.open):
+                told = mask & search.case.fallback & search.open[column]
+                search.settle(column, np.flatnonzero(told), "serving_fallback")
     if len(served_by) < 2:
         return
-    absent = [_absent(search, columns) for columns in served_by.values()]
     suspects = np.flatnonzero(np.logical_and.reduce(absent))
     if not len(suspects):
         return
     due = [_due(search, columns, suspects) for columns in served_by.values()]
     together = np.logical_and.reduce(absent) & (np.sum(due, axis=0) >= 2)
-    told = np.zeros(size, np.bool_) if search.case.fallback is None else search.case.fallback
-    rows = together & told
-    untold = together & ~told
-    if untold.any() and _tail(int(untold.sum()), _expected_together(absent, due, together)) < BY_CHANCE:
-        rows = rows | untold
+    untold = together if search.case.fallback is None else together & ~search.case.fallback
+    if not untold.any() or _tail(int(untold.sum()), _expected_together(absent, due, together)) >= BY_CHANCE:
+        return
     for column, mask in search.open.items():
         if column in search.of_views:
-            search.settle(column, np.flatnonzero(mask & rows), "serving_fallback")
+            search.settle(column, np.flatnonzero(mask & untold), "serving_fallback")
 
 
 def by_other_entity(search: Search, located: dict[str, Located], *, telling: bool) -> None:
@@ -236,7 +238,7 @@ def _absent(search: Search, columns: list[str]) -> Mask:
 
 
 def _nothing(search: Search, column: str, side: Cells) -> Mask:
-    missing: Mask = side.statuses == Status.MISSING
+    missing = no_row(side)
     untimed = np.flatnonzero((side.statuses == Status.PRESENT) & (times_of(side) == NO_TIME))
     if side.times is not None and len(untimed):
         default = search.case.defaults.get(column, type_default(side.values.type))
