@@ -7,7 +7,6 @@ comes from trueup's own settings (`TRUEUP_REPO`...) unless the server is told ot
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from trueup.errors import InputError
 from trueup.eventlog.writer import LogLimits
 from trueup.experiments.design import Design, Variant
 from trueup.settings import Settings
+from trueup.toml_files import read_toml
 
 PREFIX = "TRUEUP_SERVING_"
 _NESTED = "__"
@@ -133,7 +133,7 @@ def load_config(
     path: Path | None = None, overrides: Mapping[str, Any] | None = None, *, env: Mapping[str, str] = os.environ
 ) -> ServingConfig:
     """Settings of the file, the environment and `overrides`, the later winning. InputError names the setting."""
-    data = _read(path) if path is not None else {}
+    data = read_toml(path, field="config", what=f"config: {path}") if path is not None else {}
     _check_names(env)
 
     class FromFile(ServingConfig):
@@ -155,15 +155,6 @@ def load_config(
     # What only the values can say is checked here, so that a server never starts to find out later.
     _ = config.design, config.log_limits
     return config
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError("config", f"config: {path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise InputError("config", f"config: {path} is not TOML: {error}.") from error
 
 
 def _check_names(env: Mapping[str, str]) -> None:

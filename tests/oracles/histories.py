@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
-from tests.oracles.asof import Row
+from tests.oracles.asof import Answer, Row
 
 from trueup.contracts.contract import Field, JoinKey, Source, View
 from trueup.instants import AsOfRule, Schedule
+from trueup.stores.history import ViewRows
 from trueup.stores.ledger import Run
 
 START = datetime(2024, 3, 9, 22, tzinfo=UTC)
@@ -157,3 +158,13 @@ def request_table(view: View, asked: list[tuple[tuple[Any, ...], datetime]]) -> 
     }
     columns["event_timestamp"] = pa.array([instant for _, instant in asked], TIMES)
     return pa.table(columns)
+
+
+def answers(read: ViewRows) -> list[Answer]:
+    """What a read gave, row by row, as the oracle says it."""
+    features = [column.to_pylist() for column in read.values.columns]
+    statuses = [column.to_pylist() for column in read.statuses.columns]
+    return [
+        Answer(tuple(column[i] for column in features), tuple(column[i] for column in statuses), event)
+        for i, event in enumerate(read.event_timestamps.to_pylist())
+    ]

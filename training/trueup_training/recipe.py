@@ -7,7 +7,6 @@ the start counts, the end does not.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from trueup.errors import InputError
 from trueup.instants import AsOfRule, KnownAt, as_utc, format_instant, parse_instant
+from trueup.toml_files import read_toml
 
 INSTANT = "event_timestamp"
 """Column of the entity rows: when the question is asked, which is the instant its features are read as of."""
@@ -147,15 +147,7 @@ class Recipe(_Part):
 
 def load_recipe(path: Path) -> Recipe:
     """The recipe in a TOML file. Raises InputError that names the file, the field, what came and what was expected."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError("recipe", f"recipe {path} cannot be read: {reason}.", hint="Name a TOML file.") from error
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError("recipe", f"recipe {path} is not TOML: {error}.") from error
+    data = read_toml(path, field="recipe", what=f"recipe {path}")
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:

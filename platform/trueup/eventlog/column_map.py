@@ -6,7 +6,6 @@ EXAMPLE has every section there is. What a section does not name is looked for u
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import InputError
@@ -30,6 +29,7 @@ from trueup.eventlog.records import (
     event_timestamp,
     input_fields,
 )
+from trueup.toml_files import load_model
 
 EXAMPLE = """
 service = "driver_activity_v1"       # the feature service; --service wins
@@ -173,23 +173,9 @@ class ColumnMap(_Section):
 
 def load_column_map(path: Path) -> ColumnMap:
     """Raises InputError that names the file, the place in it, what came and what was expected."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError("map", f"column map {path} cannot be read: {error.strerror or error}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError("map", f"column map {path} is not TOML: {error}.") from error
-    try:
-        found = ColumnMap.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(ColumnMap.model_fields)
-        raise InputError(
-            where,
-            f"column map {path}: {where} = {first['input']!r}: {first['msg']}.",
-            hint=f"Keys: {known}. An example stands in platform/trueup/eventlog/README.md.",
-        ) from error
+    known = ", ".join(ColumnMap.model_fields)
+    hint = f"Keys: {known}. An example stands in platform/trueup/eventlog/README.md."
+    found = load_model(path, ColumnMap, field="map", what=f"column map {path}", hint=hint)
     if found.timestamp.time_zone is not None:
         check_time_zone(found.timestamp.time_zone, field=f"column map {path}: timestamp.time_zone")
     given: dict[str, str] = {name: f"constants.{name}" for name in found.constants}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from trueup.errors import InputError
 from trueup.parity.causes import BY_NAME, UNEXPLAINED
 from trueup.parity.compare import Tolerance
 from trueup.parity.policy import Policy
+from trueup.toml_files import load_model
 
 CONFIG_FILE = "parity.toml"
 EXAMPLE = """
@@ -86,22 +86,8 @@ class ParityConfig(_Section):
 
 def load_config(path: Path) -> ParityConfig:
     """Raises InputError that names the file, the key, what came and what was expected."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError("config", f"{path} cannot be read: {error.strerror or error}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError("config", f"{path} is not TOML: {error}.") from error
-    try:
-        config = ParityConfig.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            where,
-            f"{path}: {where} = {first['input']!r}: {first['msg']}.",
-            hint="`trueup parity all --help` shows an example of the file.",
-        ) from error
+    hint = "`trueup parity config --example` shows every section there is."
+    config = load_model(path, ParityConfig, field="config", what=str(path), hint=hint)
     for feature, share in config.allowed.items():
         if not 0 <= share <= 1:
             raise InputError(f"allowed.{feature}", f"{path}: allowed.{feature} is {share}; expected a share, 0 to 1.")

@@ -15,6 +15,7 @@ from tests.oracles import asof as oracle
 from tests.oracles.histories import (
     START,
     STEP,
+    answers,
     histories,
     instants,
     key_pools,
@@ -48,15 +49,6 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("source") / "rows of 'it'.parquet"
-
-
-def answers(read: ViewRows) -> list[oracle.Answer]:
-    features = [column.to_pylist() for column in read.values.columns]
-    statuses = [column.to_pylist() for column in read.statuses.columns]
-    return [
-        oracle.Answer(tuple(column[i] for column in features), tuple(column[i] for column in statuses), event)
-        for i, event in enumerate(read.event_timestamps.to_pylist())
-    ]
 
 
 @SETTINGS

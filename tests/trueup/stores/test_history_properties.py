@@ -16,6 +16,7 @@ from tests.oracles import asof as oracle
 from tests.oracles.histories import (
     START,
     STEP,
+    answers,
     histories,
     key_pools,
     ledgers,
@@ -30,7 +31,7 @@ from trueup.contracts.contract import Field, JoinKey, Source, View
 from trueup.instants import AsOfRule
 from trueup.stores.asof import open_history
 from trueup.stores.duckdb_tables import connect
-from trueup.stores.history import Variation, ViewRows
+from trueup.stores.history import Variation
 from trueup.stores.landing import micros
 
 SETTINGS = settings(
@@ -66,15 +67,6 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("source") / "rows.parquet"
-
-
-def answers(read: ViewRows) -> list[oracle.Answer]:
-    features = [column.to_pylist() for column in read.values.columns]
-    statuses = [column.to_pylist() for column in read.statuses.columns]
-    return [
-        oracle.Answer(tuple(column[i] for column in features), tuple(column[i] for column in statuses), event)
-        for i, event in enumerate(read.event_timestamps.to_pylist())
-    ]
 
 
 @SETTINGS
