@@ -8,6 +8,7 @@ back, byte for byte.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,6 +135,12 @@ class Writer:
         return Injection(np.array(sorted(self.rows), np.int64), eligible, chosen, self.undo, skew, self.saved)
 
 
+RARE = 0.01
+"""Share of a view's rows that others have just so."""
+TRIES = 50
+"""Other entities that are looked at for one whose row tells whose it is."""
+
+
 def pick(random: np.random.Generator, candidates: list[Any], rate: float) -> list[Any]:
     """The share `rate` of the candidates, at least one, in their order."""
     if not candidates:
@@ -225,25 +232,51 @@ def stale_overwrite(scene: Scene, random: np.random.Generator, rate: float) -> I
 
 
 def swapped_entity(scene: Scene, random: np.random.Generator, rate: float) -> Injection:
-    """The row of another entity, as a join on the wrong column writes it."""
+    """The row of another entity, as a join on the wrong column writes it.
+
+    Not a row that tells nobody whose it is: that differs from the entity's own in one field alone, or that is of
+    another event time and may be one of the entity's own: because it has had one of that time, or because others have
+    the same values, or rows of the view often are equal but for their event times.
+    """
     writer = Writer(scene.client)
-    candidates = [(view, entity) for view in scene.views for entity in scene.entities(view, PRESENT)]
-    of_view: dict[str, list[Key]] = {}
-    for view, entity in candidates:
-        of_view.setdefault(view.name, []).append(entity)
-    chosen = [item for item in pick(random, candidates, rate) if len(of_view[item[0].name]) > 1]
-    contents: list[tuple[ViewSpec, Key, dict[bytes, bytes]]] = []
-    for view, entity in chosen:
-        others = of_view[view.name]
-        other = others[int(random.integers(0, len(others)))]
-        while other == entity:
-            other = others[int(random.integers(0, len(others)))]
-        contents.append((view, entity, scene.part(view, writer.read(scene.key(view, other)))))
-    for view, entity, fields in contents:
+    candidates: list[tuple[ViewSpec, Key]] = []
+    contents: dict[str, dict[Key, dict[bytes, bytes]]] = {}
+    rare: dict[str, set[tuple[bytes | None, ...]]] = {}
+    for view in scene.views:
+        entities = scene.entities(view, PRESENT)
+        candidates += [(view, entity) for entity in entities]
+        contents[view.name] = {key: scene.part(view, writer.read(scene.key(view, key))) for key in entities}
+        values = Counter(_values(view, fields) for fields in contents[view.name].values())
+        equal = sum(number for number in values.values() if number > 1)
+        once = {found for found, number in values.items() if number == 1}
+        rare[view.name] = once if equal <= RARE * len(entities) else set()
+
+    def tells(view: ViewSpec, entity: Key, fields: dict[bytes, bytes]) -> bool:
+        own, time = contents[view.name][entity], wire.time_field(view.table)
+        if sum(own.get(name) != fields.get(name) for name in own.keys() | fields.keys()) < 2:
+            return False
+        had = scene.stored.get(scene.key(view, entity), {}).get(view.table, set())
+        if own[time] == fields[time]:
+            return True
+        return _values(view, fields) in rare[view.name] and wire.read_timestamp(fields[time]) not in had
+
+    written: list[tuple[ViewSpec, Key, dict[bytes, bytes]]] = []
+    for view, entity in pick(random, candidates, rate):
+        others = [key for key in contents[view.name] if key != entity]
+        for place in random.permutation(len(others))[:TRIES].tolist():
+            fields = contents[view.name][others[place]]
+            if tells(view, entity, fields):
+                written.append((view, entity, fields))
+                break
+    for view, entity, fields in written:
         rows = scene.rows_of[view.name][entity]
         writer.delete(scene.key(view, entity), scene.fields(view), rows)
         writer.write(scene.key(view, entity), fields, rows)
-    return writer.injection(len(candidates), len(chosen))
+    return writer.injection(len(candidates), len(written))
+
+
+def _values(view: ViewSpec, fields: Hash) -> tuple[bytes | None, ...]:
+    return tuple(fields.get(wire.value_field(view.table, feature)) for feature in view.features)
 
 
 def serving_fallback(scene: Scene, random: np.random.Generator, rate: float) -> Injection:

@@ -36,10 +36,10 @@ class Distortion:
     distort: Callable[[Cells, Cells], Cells | None]
 
 
-def narrowed(cells: Cells) -> Cells | None:
-    """Float64 through Float32 and back, also within lists."""
+def narrowed(cells: Cells, served: Cells) -> Cells | None:
+    """Float64 through Float32 and back, also within lists; what is served as integers was coerced."""
     kind = _with_leaf(cells.values.type, pa.float64(), pa.float32())
-    if kind is None:
+    if kind is None or not pa.types.is_floating(_leaf(served.values.type)):
         return None
     return replace(cells, values=cells.values.cast(kind, safe=False).cast(cells.values.type))
 
@@ -114,7 +114,7 @@ def type_default(kind: pa.DataType) -> Any:
 
 
 DISTORTIONS: tuple[Distortion, ...] = (
-    Distortion("dtype_narrowing", lambda cells, _: narrowed(cells)),
+    Distortion("dtype_narrowing", narrowed),
     Distortion("int_precision", lambda cells, _: through_float(cells)),
     Distortion("ts_precision", lambda cells, _: whole_seconds(cells)),
     Distortion("ts_precision", lambda cells, _: whole_milliseconds(cells)),
@@ -178,6 +178,10 @@ def _with_items(lists: pa.Array, items: pa.Array) -> pa.Array:
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64() if large else pa.int32())
     mask = lists.is_null() if lists.null_count else None
     return (pa.LargeListArray if large else pa.ListArray).from_arrays(offsets, items, mask=mask)
+
+
+def _leaf(kind: pa.DataType) -> pa.DataType:
+    return _leaf(kind.value_type) if _is_list(kind) else kind
 
 
 def _with_leaf(kind: pa.DataType, leaf: pa.DataType, instead: pa.DataType) -> pa.DataType | None:

@@ -69,28 +69,32 @@ def examine(case: Case) -> Findings:
 def explain(case: Case, recomputed: FeatureFrame, mismatches: Mapping[str, Mask]) -> dict[str, CauseBits]:
     """The causes of every mismatching cell; 0 where nothing reproduces it.
 
-    First what shows in whole rows, then changes of rule, fewest first, then what only the source's own rows tell, and
-    the general ones last. On-demand features follow from their inputs.
+    First what shows in whole rows (one cell of another entity's row may well be what some reading gives), then changes
+    of rule, fewest first, then what only the source's own rows tell, and the general ones last. On-demand features
+    follow from their inputs.
     """
     search = Search(case, recomputed, mismatches)
     case.recompute.gather(np.flatnonzero(any_of(mismatches, case.served.num_rows)))
     by_fallback(search)
     located = locate(search)
+    by_other_entity(search, located)
     by_readings(search, located, changes=[1])
     by_shift(search, located)
-    by_other_entity(search, located, telling=False)
     by_definitions(search)
     by_backfill(search)
-    by_default(search, on_demand=False)
+    by_default(search)
     by_readings(search, located, changes=range(2, MOST_CHANGES + 1))
+    by_default(search, changes=1)
     by_located(search, located)
     by_loss(search, located)
     by_absence(search)
     by_other_entity(search, located, telling=True)
+    by_other_entity(search, located, common=True)
     by_inputs(search)
     by_readings(search, located, changes=range(1, MOST_CHANGES + 1), on_demand=True)
     by_batch(search)
     by_default(search, on_demand=True)
+    by_default(search, changes=1, on_demand=True)
     return search.causes
 
 

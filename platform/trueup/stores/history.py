@@ -25,7 +25,7 @@ from trueup.stores.asof_sql import LANDINGS_WANTED, Rows
 from trueup.stores.duckdb_tables import arrow, scratch_errors
 from trueup.stores.landing import NEVER, Micros, before_last_finish, landings, micros, out_of_order
 from trueup.stores.ledger import Run
-from trueup.stores.typed import as_timestamps, feature_column, plain_column
+from trueup.stores.typed import as_timestamps, declared_or_plain_column, feature_column, plain_column
 
 Deviation = Literal["none", "first_landed", "last_writer", "before_last_run", "tied", "shifted"]
 MOST_PAIRS = 20_000_000
@@ -214,15 +214,12 @@ class ViewHistory:
         statuses: dict[str, pa.Array] = {}
         for i, item in enumerate(self._view.features):
             given, what = table[f"f{i}"], f"{self._what}: feature {item.name}"
-            if variation.declared_types:
-                try:
-                    column = feature_column(given, item.dtype, what=what)
-                except SourceError:
-                    if refuse:
-                        raise
-                    column = plain_column(given, what=what)
-            else:
+            if not variation.declared_types:
                 column = plain_column(given, what=what)
+            elif refuse:
+                column = feature_column(given, item.dtype, what=what)
+            else:
+                column = declared_or_plain_column(given, item.dtype, what=what)
             null = pc.and_(pc.equal(base, int(Status.PRESENT)), pc.is_null(column))
             values[self._view.column(item.name)] = column
             statuses[self._view.column(item.name)] = pc.if_else(null, pa.scalar(int(Status.NULL), STATUS), base)

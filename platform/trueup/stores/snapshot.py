@@ -31,7 +31,7 @@ from trueup.stores.entity_key import DUMMY_KEY
 from trueup.stores.key_columns import KeyColumns
 from trueup.stores.landing import landings, micros
 from trueup.stores.ledger import Run
-from trueup.stores.typed import as_timestamps, feature_column, plain_column
+from trueup.stores.typed import as_timestamps, declared_or_plain_column, feature_column
 
 MEMORY_LIMIT = "1GB"
 """Of DuckDB; what does not fit goes to a temporary folder."""
@@ -254,11 +254,8 @@ def _expected(view: View, number: int, table: pa.Table) -> Expected:
     values: dict[str, pa.Array] = {}
     statuses: dict[str, pa.Array] = {}
     for i, item in enumerate(view.features):
-        given, what = table[f"v{number}f{i}"], f"feature view {view.table}: feature {item.name}"
-        try:
-            read = feature_column(given, item.dtype, what=what)
-        except SourceError:  # what does not fit its declared type is a difference to be found, not to stop at
-            read = plain_column(given, what=what)
+        what = f"feature view {view.table}: feature {item.name}"
+        read = declared_or_plain_column(table[f"v{number}f{i}"], item.dtype, what=what)
         null = pc.and_(pc.equal(base, int(Status.PRESENT)), pc.is_null(read))
         values[view.column(item.name)] = read
         statuses[view.column(item.name)] = pc.if_else(null, pa.scalar(int(Status.NULL), STATUS), base)

@@ -28,6 +28,14 @@ def feature_column(column: pa.ChunkedArray, dtype: str, *, what: str) -> pa.Arra
         ) from error
 
 
+def declared_or_plain_column(column: pa.ChunkedArray, dtype: str, *, what: str) -> pa.Array:
+    """As `feature_column`, and where a value does not fit, as `plain_column`: for those who look for just that."""
+    try:
+        return feature_column(column, dtype, what=what)
+    except SourceError:
+        return plain_column(column, what=what)
+
+
 def plain_column(column: pa.ChunkedArray, *, what: str) -> pa.Array:
     """A source's column as it is, whatever was declared: decoded, NaN as null, timestamps in microseconds UTC.
 

@@ -340,13 +340,15 @@ def test_distortions_do_to_a_column_what_the_faults_do() -> None:
     def column(values: list[object], kind: pa.DataType) -> Cells:
         return Cells(pa.array(values, kind), np.full(len(values), Status.PRESENT, np.int8), None)
 
-    rounded = narrowed(column([0.1, None, 1e300, float("nan")], pa.float64()))
+    floats = column([0.1, None, 1e300, float("nan")], pa.float64())
+    rounded = narrowed(floats, floats)
     assert rounded is not None
     assert rounded.values.to_pylist()[:3] == [float(np.float32(0.1)), None, float("inf")]
-    lists = narrowed(column([[0.1, None], []], pa.list_(pa.float64())))
+    lists = narrowed(column([[0.1, None], []], pa.list_(pa.float64())), floats)
     assert lists is not None
     assert lists.values.to_pylist() == [[float(np.float32(0.1)), None], []]
-    assert narrowed(column([1], pa.int64())) is None
+    assert narrowed(column([1], pa.int64()), floats) is None
+    assert narrowed(floats, column([1], pa.int64())) is None  # coerced: of the two, what says more
     whole = through_float(column([2**53 + 1, None, 2**63 - 1, -(2**63)], pa.int64()))
     assert whole is not None
     assert whole.values.to_pylist() == [2**53, None, 2**63 - 1, -(2**63)]

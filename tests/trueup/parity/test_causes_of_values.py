@@ -310,14 +310,20 @@ def test_a_row_that_differs_in_one_float_only_is_told_by_it_and_in_one_integer_o
     assert alone.causes(rows) == {"v__n": [set()]}
 
 
-def test_two_others_with_the_served_row_tell_nothing(tmp_path: Path) -> None:
+def test_a_row_that_several_others_have_is_swapped_entity_where_nothing_else_explains_it(tmp_path: Path) -> None:
     table = people(tmp_path)
     table.rows.append({"id": "W", "event": START, "f": 2.5, "n": 2})
-    others = [{**served(2.5, who="Y"), "n": 2}, {**served(2.5, who="W"), "n": 2}]
-    found = table.causes([{**served(2.5), "n": 2}, *others])
-    assert found == {"v__f": [set()], "v__n": [set()]}
-    # Unless one of them came with the same request.
-    found = table.causes([{**served(2.5), "n": 2}, *others], requests=np.array([0, 0, 1]))
+    assert table.causes([{**served(2.5), "n": 2}]) == {"v__f": [{"swapped_entity"}], "v__n": [{"swapped_entity"}]}
+    # That others have a row like one that the entity itself may have lost does not make it theirs.
+    table = replace(table, rows=[{**row, "event": START + timedelta(hours=row["id"] != "X")} for row in table.rows])
+    found = table.causes([{**served(2.5, event=1, at=2), "n": 2}])
+    assert found == {"v__f": [{"missing_offline"}], "v__n": [{"missing_offline"}]}
+
+
+def test_a_row_that_only_one_other_has_is_swapped_entity_however_late_it_is(tmp_path: Path) -> None:
+    table = people(tmp_path)
+    table = replace(table, rows=[{**row, "event": START + timedelta(hours=row["id"] != "X")} for row in table.rows])
+    found = table.causes([{**served(2.5, event=1, at=2), "n": 2}])
     assert found == {"v__f": [{"swapped_entity"}], "v__n": [{"swapped_entity"}]}
 
 

@@ -16,7 +16,7 @@ from trueup.parity.results import Cell, Sample
 from trueup.parity.tally import shown
 from trueup.stores.asof_sql import clock, identifier, key
 from trueup.stores.duckdb_tables import connect, describe, source_relation
-from trueup.stores.typed import feature_column
+from trueup.stores.typed import declared_or_plain_column
 
 
 def with_created(samples: Iterable[Sample], contract: FeatureContract, *, repo: Path) -> tuple[Sample, ...]:
@@ -91,7 +91,7 @@ def _first_known(
     places = list(zip(keys if key_names else [()] * table.num_rows, table["e"].to_pylist(), strict=True))
     known = [EPOCH + timedelta(microseconds=value) for value in table["c"].to_pylist()]
     for item, name in zip(features, names, strict=True):
-        values = feature_column(table[name], item.dtype, what=what).to_pylist()
+        values = declared_or_plain_column(table[name], item.dtype, what=what).to_pylist()
         for place, value, instant in zip(places, values, known, strict=True):
             if place in wanted:
                 for text in (None if value is None else shown(value), ANY_VALUE):

@@ -19,15 +19,15 @@ SHARED = 3
 """From how many cells on one value in the place of all nulls of a feature is a default, whatever it is."""
 
 
-def by_default(search: Search, *, on_demand: bool) -> None:
+def by_default(search: Search, *, changes: int = 0, on_demand: bool = False) -> None:
     """`null_default`: recomputed without a value, served as a default.
 
     A default is that of the type (or -1), the one the case names, or one value that all such cells of the feature
     share. What has no row has no event time either; an event time of its own means that there was a row.
-    on_demand: of on-demand features, else of views; a function may well give a zero, so its inputs are asked first.
+    changes: of the reading, beside; then only a known default counts. on_demand: of on-demand features, else of views;
+    a function may well give a zero, so its inputs are asked first.
     """
-    ways = list(paths(search.case.reading))
-    for path in (*ways[0], *ways[1]):
+    for path in list(paths(search.case.reading))[changes]:
         chosen = {
             column: rows
             for column in search.open

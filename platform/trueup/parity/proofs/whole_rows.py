@@ -29,6 +29,8 @@ Content = tuple[Any, ...]
 """What a row of a view is, and what is equal for equal rows."""
 Key = tuple[Any, ...]
 """Entity key, as in a request."""
+EQUAL_ROWS = 0.01
+"""Up to which share of equal rows a row tells whose it is."""
 _TELLING = ("Float32", "Float64", "String", "Bytes", "UnixTimestamp")
 """Types whose equal values are of one row, where there is nothing else to tell rows apart by."""
 
@@ -61,19 +63,24 @@ def by_fallback(search: Search) -> None:
             search.settle(column, np.flatnonzero(mask & untold), "serving_fallback")
 
 
-def by_other_entity(search: Search, located: dict[str, Located], *, telling: bool) -> None:
+def by_other_entity(
+    search: Search, located: dict[str, Located], *, telling: bool = False, common: bool = False
+) -> None:
     """`swapped_entity`: the view's whole served row, values and event time, is another entity's and not its own.
 
     The other entity is that of exchanged key columns, of another row of the request, or the only one with such a row.
     telling: what differs is one value alone, of a type whose equal values are hardly by chance; else at least two of
     the row's values and its event time differ.
+
+    Where many entities have equal rows, that another has the served row proves little: a row of the entity's own that
+    the source has lost may well be equal to it. common: such rows too, for when nothing else has explained them.
     """
     for view, open_columns in search.by_view():
         columns = columns_of(search, view)
         rows = foreign_rows(search, located, view, open_columns, telling=telling)
         if not view.keys or not len(rows):
             continue
-        found = _by_exchanged_keys(search, view, columns, rows) | _by_donor(search, view, columns, rows)
+        found = _by_exchanged_keys(search, view, columns, rows) | _by_donor(search, view, columns, rows, common=common)
         for column in open_columns:
             search.settle(column, rows[found & search.open[column][rows]], "swapped_entity")
 
@@ -149,26 +156,32 @@ def _exchanges(search: Search, view: View) -> Iterator[tuple[JoinKey, ...]]:
             yield tuple(replace(key, request=name) for key, name in zip(view.keys, names, strict=True))
 
 
-def _by_donor(search: Search, view: View, columns: list[str], rows: Rows) -> Mask:
+def _by_donor(search: Search, view: View, columns: list[str], rows: Rows, *, common: bool) -> Mask:
     """Rows of which exactly one other entity has the served row: one of the case, of the same request if there are
-    several, else any that the source has."""
+    several, or any that the source has. common: of which at least one has."""
     served = _contents(search, {name: search.served(name, rows) for name in columns})
+    expired = np.logical_and.reduce([search.served(name, rows).statuses == Status.EXPIRED for name in columns])
     names = [key.request for key in view.keys]
     own_keys = _tuples(search.case.inputs.select(names).take(pa.array(rows)))
     donors = _donors_of_case(search, view, columns, rows, set(served))
+    owners = _owners(search, view, columns, rows)
+    rare = [_share_of_equal(each) <= EQUAL_ROWS for each in owners]
     requests = search.case.requests
-    found, known = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
+    found = np.zeros(len(rows), np.bool_)
     for place, (own_row, content, own) in enumerate(zip(rows.tolist(), served, own_keys, strict=True)):
-        others = {key: seen for key, seen in donors.get(content, {}).items() if key != own}
+        which = int(expired[place])
+        of_case = {key: seen for key, seen in donors.get(content, {}).items() if key != own}
+        others = (set(of_case) | owners[which].get(content, set())) - {own}
         asked = None if requests is None else int(requests[own_row])
-        near = [key for key, seen in others.items() if asked in seen]
-        known[place] = bool(others)
-        found[place] = len(others) == 1 or len(near) == 1
-    rest = np.flatnonzero(~known)
-    if len(rest):
-        owners = _owners(search, view, columns, rows[rest])
-        found[rest] = [len(owners.get(served[place], set()) - {own_keys[place]}) == 1 for place in rest.tolist()]
+        near = [key for key, seen in of_case.items() if asked in seen]
+        found[place] = bool(others) if common else rare[which] and (len(others) == 1 or len(near) == 1)
     return found
+
+
+def _share_of_equal(owners: Mapping[Content, set[Key]]) -> float:
+    """Of the rows that entities have at one event time, the share which another entity has just so."""
+    rows = sum(map(len, owners.values()))
+    return sum(len(keys) for keys in owners.values() if len(keys) > 1) / rows if rows else 0.0
 
 
 def _donors_of_case(
@@ -187,16 +200,18 @@ def _donors_of_case(
     return donors
 
 
-def _owners(search: Search, view: View, columns: list[str], rows: Rows) -> dict[Content, set[Key]]:
-    """Contents of what the source has at the rows' served event times -> the entities that have them, be it expired."""
+def _owners(
+    search: Search, view: View, columns: list[str], rows: Rows
+) -> tuple[dict[Content, set[Key]], dict[Content, set[Key]]]:
+    """Contents of what the source has at the rows' served event times -> the entities that have them: as they were
+    read, and as they are read when they have expired."""
     times = times_of(search.served(columns[0], rows))
     keys, frame = search.case.recompute.owners(view, np.unique(times[times != NO_TIME]))
-    sides = {name: cells(frame, name, view.name) for name in columns}
-    expired = {name: _expired(side) for name, side in sides.items()}
-    found: dict[Content, set[Key]] = {}
-    for contents in (_contents(search, sides), _contents(search, expired)):
-        for key, content in zip(_tuples(keys), contents, strict=True):
-            found.setdefault(content, set()).add(key)
+    read = {name: cells(frame, name, view.name) for name in columns}
+    found: tuple[dict[Content, set[Key]], dict[Content, set[Key]]] = ({}, {})
+    for known, sides in zip(found, (read, {name: _expired(side) for name, side in read.items()}), strict=True):
+        for key, content in zip(_tuples(keys), _contents(search, sides), strict=True):
+            known.setdefault(content, set()).add(key)
     return found
 
 
