@@ -111,7 +111,7 @@ class Asked:
         if not self.place.store.list_on_demand_feature_views():
             idle["transforms"] = "the repository has no on-demand feature view"
         from_log: tuple[Check, ...] = ("served", "distribution", "replay", "expectations")
-        if not self.place.log.exists():
+        if not self.place.log_is_named and not self.place.log.exists():
             return idle | dict.fromkeys(from_log, f"there is no served log at {self.place.log}")
         if not is_own_log(self.place):
             return idle | dict.fromkeys(from_log[1:], f"the log at {self.place.log} names no registered model")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LogPath = Annotated[Path | None, typer.Option("--log", help="The served log [TRUEUP_LOG_DIR, default: build/served].")]
 Models = Annotated[list[str] | None, typer.Option("--model", help="A registered model; all by default.")]
 Config = Annotated[
-    Path | None, typer.Option("--config", help="A parity.toml [default: the repository's own, where it has one].")
+    Path | None, typer.Option("--config", help="A parity.toml; default: the repository's own, where it has one.")
 ]
 FailOn = Annotated[
     str | None,
