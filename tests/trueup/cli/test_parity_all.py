@@ -178,3 +178,15 @@ def test_a_window_in_which_nothing_was_served_is_no_pass(store: FeatureStore, wi
     assert (code, report["summary"]["verdict"]) == (2, "could not run")
     assert served["problem"].startswith("the log has no row that was served")
     assert window[1] in served["problem"]
+
+
+def test_a_setting_or_a_ledger_that_is_not_there_is_an_error_of_every_command(store: FeatureStore) -> None:
+    repo, log = Path(str(store.repo_path)), stock_log.log(store, stock_log.serve(store))
+    (repo / "parity.toml").write_text("[allowed]\ndriver__speed = 0.5\n")
+    for check, *options in (["online"], ["served", "--log", str(log)], ["all"]):
+        found = CliRunner().invoke(app, ["parity", check, "--repo", str(repo), *options])
+        assert isinstance(found.exception, TrueupError), check
+        assert "names 'driver__speed', which no checked feature service has" in str(found.exception)
+        found = CliRunner().invoke(app, ["parity", check, "--repo", str(repo), *options, "--ledger", "absent.db"])
+        assert isinstance(found.exception, TrueupError), check
+        assert "there is no materialization ledger at absent.db" in str(found.exception)

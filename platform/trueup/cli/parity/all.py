@@ -78,7 +78,6 @@ def all_checks(
     # Every mistake is said before anything is read.
     check_share(sample)
     policy = place.policy
-    place.config.check_features(asked.features())
     checkpoint = None
     if resume is not None:
         checkpoint = Checkpoint(resume, asked.inputs(), started_at=asked.started_at)

@@ -88,20 +88,6 @@ class Asked:
                 parts.append(Part(check, self._subject(check), every[check]))
         return parts, not_run
 
-    def features(self) -> set[str]:
-        """Names that a setting can be for: features of the repository's views and on-demand views, and predictions."""
-        store = self.place.store
-        views = (
-            *store.list_feature_views(),
-            *store.list_stream_feature_views(),
-            *store.list_on_demand_feature_views(),
-        )
-        names = {f"{view.name}__{item.name}" for view in views for item in view.features}
-        for service in store.list_feature_services():
-            for projection in service.feature_view_projections:
-                names |= {f"{projection.name_to_use()}__{item.name}" for item in projection.features}
-        return names | {"prediction"}
-
     def _subject(self, check: Check) -> str:
         return self.service or "all services" if check == "transforms" else str(self.place.log)
 
