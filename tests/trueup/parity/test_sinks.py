@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
@@ -98,6 +99,14 @@ def test_where_no_feature_can_be_compared_the_reason_is_said() -> None:
     report = Report(START, START, (Result("online", "view", None, "served", None, None, 4, features),))
     assert report.verdict == "could not run"
     assert "Nothing was compared: 4 values of g: a Map." in terminal(report)
+
+
+def test_what_was_not_run_is_told_once_for_each_reason() -> None:
+    facts = {"not run: served": "there is no log", "seed": "0", "not run: replay": "there is no log"}
+    report = replace(partly(), facts={**facts, "not stored: label views": "quality"})
+    for text in (terminal(report), render_markdown(report)):
+        assert "not run: served, replay: there is no log" in text
+        assert "not stored: label views: quality" in text
 
 
 def test_the_contract_of_a_view_that_is_checked_for_itself_has_no_service() -> None:

@@ -54,6 +54,7 @@ def render_terminal(report: Report) -> RenderableType:
         if expected.failed:
             parts += ["", _expectations(expected)]
     asides = [aside for result in report.results for aside in _asides(result)]
+    asides += [_text(said, "dim") for said in report.not_checked]
     return Group(*parts, *[""][: len(asides)], *asides)
 
 
