@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from feast import FeatureStore
 from feast.protos.feast.types.Value_pb2 import Value
-from tests.trueup.parity import stock_log
+from tests.trueup.parity import stock, stock_log
 from tests.trueup.parity.stock import template
 from typer.testing import CliRunner
 
@@ -190,3 +190,16 @@ def test_a_setting_or_a_ledger_that_is_not_there_is_an_error_of_every_command(st
         found = CliRunner().invoke(app, ["parity", check, "--repo", str(repo), *options, "--ledger", "absent.db"])
         assert isinstance(found.exception, TrueupError), check
         assert "there is no materialization ledger at absent.db" in str(found.exception)
+
+
+def test_an_online_store_that_does_not_answer_leaves_the_other_checks_alone(store: FeatureStore) -> None:
+    folder = stock_log.log(store, stock_log.serve(store))
+    stock.configure(
+        Path(str(store.repo_path)),
+        project="drivers",
+        offline="dask",
+        online={"type": "redis", "connection_string": "localhost:1"},
+    )
+    code, report = run(store, "--log", str(folder))
+    verdicts = {(result["check"], result["problem"] is None) for result in report["results"]}
+    assert (code, verdicts) == (2, {("online", False), ("served", True), ("transforms", True)})

@@ -12,6 +12,7 @@ from trueup.cli.parity.distribution import check_distribution_of
 from trueup.cli.parity.online import check_online_store, open_online
 from trueup.cli.parity.place import Place
 from trueup.cli.parity.served import check_served_log, is_own_log
+from trueup.errors import StoreError
 from trueup.instants import format_instant
 
 if TYPE_CHECKING:
@@ -104,11 +105,17 @@ class Asked:
         return idle
 
     def _online(self) -> list[Part]:
-        """A part for each group of views that share their keys: they are read together."""
+        """A part for each group of views that share their keys: they are read together.
+
+        A store that does not answer is one part, which could not run: the other checks can do without it.
+        """
         from trueup.parity.evidence.online import view_groups
         from trueup.parity.job import Part
 
-        stored, rows = open_online(self.place, self.service, None)
+        try:
+            stored, rows = open_online(self.place, self.service, None)
+        except StoreError as error:
+            return [Part("online", self.service or "all feature views", partial(_unreached, error))]
         now = self.now or rows.now or self.started_at
         groups = [[alone.views[0].table for alone in group] for group in view_groups(stored.contract, None)]
         parts = [
@@ -175,6 +182,10 @@ class Asked:
 
         place = self.place
         return run_expectations(place.log, place.tracking, start=self.start, end=self.end, models=self.models)
+
+
+def _unreached(error: StoreError) -> Report:
+    raise error
 
 
 def _unreadable(problems: Mapping[str, str], now: datetime) -> Report:
