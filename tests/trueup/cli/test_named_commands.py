@@ -50,7 +50,7 @@ def named() -> Iterator[tuple[str, str]]:
         if place.parts[0] in ("build", "mlruns") or any(part.startswith(".") for part in place.parts):
             continue
         text = file.read_text(encoding="utf-8")
-        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+        for block in re.findall(r"```sh\n(.*?)```", text.replace("\\\n", " "), re.DOTALL):
             yield from ((str(place), found[1]) for line in block.splitlines() if (found := LINE.match(line)))
         indented = (LINE.match(line) for line in text.splitlines() if line.startswith("    trueup "))
         yield from ((str(place), found[1]) for found in indented if found)
