@@ -88,6 +88,7 @@ def test_a_feature_that_could_not_be_compared_is_told_in_every_form_and_no_passe
     assert said in terminal(report)
     assert said in render_markdown(report)
     assert said in render_html(report)
+    assert 'trueup_parity_uncompared_cells{check="online",subject="view"} 4.0' in render_prometheus(report)
     (suite,) = suites_of(report)
     cases = {case.attrib["name"]: [child.tag for child in case] for case in suite.findall("testcase")}
     assert cases == {"f": [], "g": ["skipped"]}
@@ -429,6 +430,7 @@ def test_the_metrics_are_the_reports_own_numbers() -> None:
             assert value("compared_cells", **of) == result.compared
             assert value("mismatched_cells", **of) == result.mismatched
             assert value("uncompared_rows", **of) == sum(result.uncompared.values())
+            assert value("uncompared_cells", **of) == sum(result.counts.uncompared.values())
             for cause, count in {**result.by_cause, "unexplained": result.unexplained}.items():
                 assert value("cause_cells", **of, cause=cause) == count
             for name, feature in result.features.items():
