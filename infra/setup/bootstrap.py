@@ -20,6 +20,8 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".trueup-lock"
 LOCKS = (ROOT / "infra" / "setup" / "uv.lock.txt", ROOT / "requirements.lock")
 OLDEST = (3, 11)
+# Of an activated environment, perhaps the very one that is about to be deleted, the interpreter behind it.
+MACHINE_PYTHON = sys.executable if sys.prefix == sys.base_prefix else str(Path(sys.executable).resolve())
 
 
 def main() -> int:
@@ -59,7 +61,7 @@ def _wanted() -> str:
 
 
 def _make_venv() -> bool:
-    command = [sys.executable, "-m", "venv", str(VENV)]
+    command = [MACHINE_PYTHON, "-m", "venv", str(VENV)]
     if subprocess.run(command, capture_output=True, check=False).returncode == 0:
         return True
     # Debian ships venv in a package of its own, which a machine with only python3 and make has not got.

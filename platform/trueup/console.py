@@ -29,8 +29,8 @@ class Advance(Protocol):
     def __call__(self, count: int, now: str | None = None, /) -> None: ...
 
 
-errors = Console(stderr=True, highlight=False)
-output = Console(highlight=False, width=100)
+errors = Console(stderr=True, highlight=False, emoji=False)
+output = Console(highlight=False, emoji=False, width=100)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import typer
 from rich.table import Table
 
 from trueup.console import output
-from trueup.instants import parse_instant
+from trueup.errors import InputError
+from trueup.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,3 +59,17 @@ def open_ledger(folder: Path, path: Path | None) -> Ledger:
 
 def instant(field: str, text: str | None) -> datetime | None:
     return parse_instant(text, field=field) if text is not None else None
+
+
+def window(
+    since: str | None, until: str | None, *, names: tuple[str, str] = ("since", "until")
+) -> tuple[datetime | None, datetime | None]:
+    """since <= instant < until. names: of the two options. Raises InputError for a window that no instant is in."""
+    start, end = instant(names[0], since), instant(names[1], until)
+    if start is not None and end is not None and start >= end:
+        raise InputError(
+            names[1],
+            f"{names[1]} is {format_instant(end)}, not after {names[0]}, {format_instant(start)}: nothing is served "
+            "in between.",
+        )
+    return start, end

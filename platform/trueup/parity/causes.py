@@ -147,8 +147,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "odfv_batch_dependent",
         "The on-demand function's answer for a row depends on the other rows of the batch.",
-        "Write it row by row: no mean, rank, sort or shift over the batch. `trueup lint` proves a function row-wise "
-        "by trying.",
+        "Write it row by row: no mean, rank, sort or shift over the batch. `trueup parity transforms` tries "
+        "every function of the repository so.",
     ),
     Cause(
         "dtype_narrowing",

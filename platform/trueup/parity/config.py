@@ -91,8 +91,12 @@ def load_config(path: Path) -> ParityConfig:
     for feature, share in config.allowed.items():
         if not 0 <= share <= 1:
             raise InputError(f"allowed.{feature}", f"{path}: allowed.{feature} is {share}; expected a share, 0 to 1.")
-    if config.fail_on is not None:
-        checked_causes(config.fail_on)
+    for feature, distance in config.drift.min_effect.items():
+        if not distance >= 0:
+            where = f"drift.min_effect.{feature}"
+            raise InputError(where, f"{path}: {where} is {distance}; expected a distance, 0 or more.")
+    if config.fail_on is not None and not checked_causes(config.fail_on):
+        raise InputError("fail_on", f"{path}: fail_on names no cause.", hint="Leave it out: any mismatch then fails.")
     return config
 
 

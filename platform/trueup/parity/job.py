@@ -24,6 +24,7 @@ from trueup.parity.sinks.json import parse_json, render_json
 
 JOB_FILE = "job.json"
 FORMAT = 1
+NOTHING = "there was nothing to compare."
 
 
 class Told(Protocol):
@@ -129,9 +130,10 @@ def run_job(
 def _run(part: Part, clock: Clock) -> Report:
     started = clock()
     try:
-        return part.run()
+        found = part.run()
     except TrueupError as error:
         return Report(started, clock(), (could_not_run(part.check, part.subject, str(error)),))
+    return found if found.results else replace(found, results=(could_not_run(part.check, part.subject, NOTHING),))
 
 
 def files_state(paths: Sequence[Path]) -> str:

@@ -29,6 +29,7 @@ SCHEMA = "trueup.parity/2"
 """Name and version of the JSON form. The number goes up when a field changes its meaning or goes away."""
 
 
+_NOT_RUN = "not run: "
 NOT_FINITE: Mapping[str, str] = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 """What stands in the JSON form for a number that is none, by Python's name of it; `from_json` reads it back."""
 
@@ -104,6 +105,16 @@ class Report:
     @property
     def expectations(self) -> tuple[ExpectationResult, ...]:
         return tuple(result for result in self.results if isinstance(result, ExpectationResult))
+
+    @property
+    def not_checked(self) -> tuple[str, ...]:
+        """What the run left aside, a line for each reason: from the facts `not run: CHECK` and `not stored: KIND`."""
+        lines = [f"{name}: {fact}" for name, fact in self.facts.items() if name.startswith("not stored: ")]
+        reasons: dict[str, list[str]] = {}
+        for name, fact in self.facts.items():
+            if name.startswith(_NOT_RUN):
+                reasons.setdefault(fact, []).append(name.removeprefix(_NOT_RUN))
+        return (*lines, *(f"{_NOT_RUN}{', '.join(checks)}: {why}" for why, checks in reasons.items()))
 
     def of(self, check: CellCheck) -> tuple[Result, ...]:
         return tuple(result for result in self.cells if result.check == check)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from trueup.cli.parity.online import online
 from trueup.cli.parity.served import served
 from trueup.cli.parity.show import ModelOutputs, Outputs, show, with_outputs
+from trueup.console import errors, output
 from trueup.models.tracking import Tracking
 from trueup.parity.report import Report
 from trueup.parity.sinks.html import render_html
@@ -144,3 +145,10 @@ def test_the_commands_list_their_forms(command: object, kind: type[Outputs]) -> 
     for each in fields(kind):
         assert f"--{'json' if each.name == 'as_json' else each.name.replace('_', '-')}" in shown
     assert ("--mlflow" in shown) == (kind is ModelOutputs)
+
+
+def test_a_name_between_colons_is_no_emoji() -> None:
+    for console in (errors, output):
+        with console.capture() as captured:
+            console.print("features.a:b: is no such name", markup=True)
+        assert captured.get() == "features.a:b: is no such name\n"

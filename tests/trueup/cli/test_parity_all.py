@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from feast import FeatureStore
 from feast.protos.feast.types.Value_pb2 import Value
-from tests.trueup.parity import stock_log
+from tests.trueup.parity import stock, stock_log
 from tests.trueup.parity.stock import template
 from typer.testing import CliRunner
 
@@ -126,6 +126,7 @@ def test_a_job_that_finished_is_not_run_again_and_another_one_is_refused(store: 
         (["--fail-on", ","], "it names no cause"),
         (["--sample", "0"], "sample is 0.0; expected a share"),
         (["--since", "yesterday"], "'yesterday' is not an instant"),
+        (["--since", "2026-11-02", "--until", "2026-11-01"], "until is 2026-11-01T00:00:00Z, not after since"),
         (["--config", "absent.toml"], "absent.toml cannot be read"),
     ],
 )
@@ -154,3 +155,51 @@ def test_the_settings_are_shown_and_the_example_is_one_that_loads(store: Feature
     (Path(str(store.repo_path)) / "parity.toml").write_text(example.stdout)
     shown = CliRunner().invoke(app, ["parity", "config", "--repo", str(store.repo_path), "--json"])
     assert json.loads(shown.stdout)["fail_on"] == ["unexplained", "late_arrival"]
+
+
+@pytest.mark.parametrize("name", ["absent", "absent/*.parquet"])
+def test_a_log_that_was_named_and_is_not_there_could_not_run(store: FeatureStore, tmp_path: Path, name: str) -> None:
+    code, report = run(store, "--log", str(tmp_path / name))
+    (served,) = (result for result in report["results"] if result["check"] == "served")
+    assert (code, "there is nothing at" in served["problem"]) == (2, True)
+
+
+def test_a_glob_is_a_log(store: FeatureStore) -> None:
+    folder = stock_log.log(store, stock_log.serve(store))
+    code, report = run(store, "--log", f"{folder}/*-0.parquet")
+    assert (code, checks(report)) == (0, {"online", "served", "transforms"})
+
+
+@pytest.mark.parametrize("window", [["--since", "2100-01-01"], ["--until", "2000-01-01"]])
+def test_a_window_in_which_nothing_was_served_is_no_pass(store: FeatureStore, window: list[str]) -> None:
+    folder = stock_log.log(store, stock_log.serve(store))
+    code, report = run(store, "--log", str(folder), *window)
+    (served,) = (result for result in report["results"] if result["check"] == "served")
+    assert (code, report["summary"]["verdict"]) == (2, "could not run")
+    assert served["problem"].startswith("the log has no row that was served")
+    assert window[1] in served["problem"]
+
+
+def test_a_setting_or_a_ledger_that_is_not_there_is_an_error_of_every_command(store: FeatureStore) -> None:
+    repo, log = Path(str(store.repo_path)), stock_log.log(store, stock_log.serve(store))
+    (repo / "parity.toml").write_text("[allowed]\ndriver__speed = 0.5\n")
+    for check, *options in (["online"], ["served", "--log", str(log)], ["all"]):
+        found = CliRunner().invoke(app, ["parity", check, "--repo", str(repo), *options])
+        assert isinstance(found.exception, TrueupError), check
+        assert "names 'driver__speed', which no checked feature service has" in str(found.exception)
+        found = CliRunner().invoke(app, ["parity", check, "--repo", str(repo), *options, "--ledger", "absent.db"])
+        assert isinstance(found.exception, TrueupError), check
+        assert "there is no materialization ledger at absent.db" in str(found.exception)
+
+
+def test_an_online_store_that_does_not_answer_leaves_the_other_checks_alone(store: FeatureStore) -> None:
+    folder = stock_log.log(store, stock_log.serve(store))
+    stock.configure(
+        Path(str(store.repo_path)),
+        project="drivers",
+        offline="dask",
+        online={"type": "redis", "connection_string": "localhost:1"},
+    )
+    code, report = run(store, "--log", str(folder))
+    verdicts = {(result["check"], result["problem"] is None) for result in report["results"]}
+    assert (code, verdicts) == (2, {("online", False), ("served", True), ("transforms", True)})

@@ -48,6 +48,10 @@ def test_causes_of_the_command_line_win_over_the_files(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("fail_on = [", "is not TOML"),
+        ("fail_on = []", "fail_on names no cause. Leave it out: any mismatch then fails"),
+        ("[drift.min_effect]\na = -0.1", "drift.min_effect.a is -0.1; expected a distance, 0 or more"),
+        ("[drift.min_effect]\na = nan", "drift.min_effect.a is nan; expected a distance, 0 or more"),
+        ("luck = 1", "`trueup parity config --example` shows every section"),
         ('fail_on = ["bad_luck"]', "there is no cause 'bad_luck'; there are late_arrival"),
         ("[tolerance.a]\nabsolut = 1", "tolerance.a.absolut = 1: Extra inputs are not permitted"),
         ("[tolerance.a]\nabsolute = -1", "tolerance.a.absolute = -1: Input should be greater than or equal to 0"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
@@ -62,6 +64,55 @@ def one(subject: str = "model", feature: str = "f", *, mismatched: int = 1, poli
     features = {feature: FeatureResult("Int64", counts, 0, 0, {"lag": mismatched} if mismatched else {})}
     options = {} if policy is None else {"policy": policy}
     return Report(START, START, (Result("served", subject, "1", "label", None, None, 10, features, **options),))
+
+
+def partly() -> Report:
+    """Of two features one could not be compared."""
+    features = {"f": FeatureResult("Int64", Counts(4, 4)), "g": FeatureResult("Map", Counts(uncompared={"a Map": 4}))}
+    return Report(START, START, (Result("online", "view", None, "served", None, "c0ffee", 4, features),))
+
+
+def terminal(report: Report) -> str:
+    console = Console(width=WIDTH, record=True, file=io.StringIO())
+    console.print(render_terminal(report))
+    return console.export_text()
+
+
+# ------------------------------------------------------------------ what every form says
+
+
+def test_a_feature_that_could_not_be_compared_is_told_in_every_form_and_no_passed_case() -> None:
+    said = "4 values of g not compared: a Map"
+    report = partly()
+    assert report.verdict == "pass"
+    assert said in terminal(report)
+    assert said in render_markdown(report)
+    assert said in render_html(report)
+    assert 'trueup_parity_uncompared_cells{check="online",subject="view"} 4.0' in render_prometheus(report)
+    (suite,) = suites_of(report)
+    cases = {case.attrib["name"]: [child.tag for child in case] for case in suite.findall("testcase")}
+    assert cases == {"f": [], "g": ["skipped"]}
+    assert said in (suite.findtext("system-out") or "")
+
+
+def test_where_no_feature_can_be_compared_the_reason_is_said() -> None:
+    features = {"g": FeatureResult("Map", Counts(uncompared={"a Map": 4}))}
+    report = Report(START, START, (Result("online", "view", None, "served", None, None, 4, features),))
+    assert report.verdict == "could not run"
+    assert "Nothing was compared: 4 values of g: a Map." in terminal(report)
+
+
+def test_what_was_not_run_is_told_once_for_each_reason() -> None:
+    facts = {"not run: served": "there is no log", "seed": "0", "not run: replay": "there is no log"}
+    report = replace(partly(), facts={**facts, "not stored: label views": "quality"})
+    for text in (terminal(report), render_markdown(report)):
+        assert "not run: served, replay: there is no log" in text
+        assert "not stored: label views: quality" in text
+
+
+def test_the_contract_of_a_view_that_is_checked_for_itself_has_no_service() -> None:
+    assert '<property name="contract" value="c0ffee" />' in render_junit(partly())
+    assert "None@" not in render_html(partly())
 
 
 # ------------------------------------------------------------------ JSON
@@ -300,7 +351,7 @@ def test_one_suite_a_result_that_keeps_to_the_schemas_and_counts_its_cases(repor
         assert all(each.attrib["name"] for each in suite.iter("property"))
         assert all(set(case.keys()) == {"name", "classname", "time"} and len(case) <= 1 for case in cases)
         found = Counter(child.tag for case in cases for child in case)
-        assert set(found) <= {"failure", "error"}
+        assert set(found) <= {"failure", "error", "skipped"}
         counts = [int(suite.attrib[name]) for name in ("tests", "failures", "errors")]
         assert counts == [len(cases), found["failure"], found["error"]]
         outcome = "error" if found["error"] else "failure" if found["failure"] else "pass"
@@ -379,6 +430,7 @@ def test_the_metrics_are_the_reports_own_numbers() -> None:
             assert value("compared_cells", **of) == result.compared
             assert value("mismatched_cells", **of) == result.mismatched
             assert value("uncompared_rows", **of) == sum(result.uncompared.values())
+            assert value("uncompared_cells", **of) == sum(result.counts.uncompared.values())
             for cause, count in {**result.by_cause, "unexplained": result.unexplained}.items():
                 assert value("cause_cells", **of, cause=cause) == count
             for name, feature in result.features.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueup.cli.options import LedgerPath, Repo, TrackingUri, instant
+from trueup.cli.options import LedgerPath, Repo, TrackingUri, instant, window
 from trueup.cli.parity.parts import Asked
 from trueup.cli.parity.place import Config, FailOn, LogPath, Models, Place, Sample
 from trueup.cli.parity.show import ModelOutputs, Since, Until, show, with_outputs
@@ -63,12 +63,13 @@ def all_checks(
     from trueup.parity.runs.facts import check_share
 
     place = Place(repo=repo, log=log, tracking_uri=tracking_uri, ledger=ledger, config=config, fail_on=fail_on)
+    start, end = window(since, until)
     asked = Asked(
         place=place,
         service=service,
         models=models,
-        start=instant("since", since),
-        end=instant("until", until),
+        start=start,
+        end=end,
         sample=sample,
         now=instant("now", now),
         started_at=utc_now(),
@@ -77,7 +78,6 @@ def all_checks(
     # Every mistake is said before anything is read.
     check_share(sample)
     policy = place.policy
-    place.config.check_features(asked.features())
     checkpoint = None
     if resume is not None:
         checkpoint = Checkpoint(resume, asked.inputs(), started_at=asked.started_at)

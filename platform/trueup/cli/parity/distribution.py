@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from trueup.cli.options import Repo, TrackingUri, instant
+from trueup.cli.options import Repo, TrackingUri, window
 from trueup.cli.parity.place import Config, LogPath, Models, Place
 from trueup.cli.parity.show import ModelOutputs, Since, Until, show, with_outputs
 from trueup.console import step
@@ -53,11 +53,12 @@ def distribution(
     from trueup.parity.evidence.distribution import Window
 
     place = Place(repo=repo, log=log, tracking_uri=tracking_uri, config=config)
-    against = Window(instant("against_since", against_since), instant("against_until", against_until))
+    against = Window(*window(against_since, against_until, names=("against_since", "against_until")))
+    current = Window(*window(since, until))
     with step("parity distribution") as advance:
         result = check_distribution_of(
             place,
-            window=Window(instant("since", since), instant("until", until)),
+            window=current,
             against=against if against != Window() else None,
             models=models,
             features=features,

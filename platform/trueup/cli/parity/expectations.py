@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trueup.cli.options import TrackingUri, instant
+from trueup.cli.options import TrackingUri, window
 from trueup.cli.parity.place import LogPath, Models, Place
 from trueup.cli.parity.show import ModelOutputs, Since, Until, show, with_outputs
 from trueup.console import step
@@ -35,12 +35,13 @@ def expectations(
 
     place = Place(log=log, tracking_uri=tracking_uri)
     beside = outputs.report.parent if outputs.report is not None else Path()
+    start, end = window(since, until)
     with step("parity expectations") as advance:
         result = run_expectations(
             place.log,
             place.tracking,
-            start=instant("since", since),
-            end=instant("until", until),
+            start=start,
+            end=end,
             models=models,
             docs=DataDocs(docs, beside) if docs is not None else None,
             progress=lambda now: advance(1, now),

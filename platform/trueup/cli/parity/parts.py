@@ -12,6 +12,7 @@ from trueup.cli.parity.distribution import check_distribution_of
 from trueup.cli.parity.online import check_online_store, open_online
 from trueup.cli.parity.place import Place
 from trueup.cli.parity.served import check_served_log, is_own_log
+from trueup.errors import StoreError
 from trueup.instants import format_instant
 
 if TYPE_CHECKING:
@@ -88,20 +89,6 @@ class Asked:
                 parts.append(Part(check, self._subject(check), every[check]))
         return parts, not_run
 
-    def features(self) -> set[str]:
-        """Names that a setting can be for: features of the repository's views and on-demand views, and predictions."""
-        store = self.place.store
-        views = (
-            *store.list_feature_views(),
-            *store.list_stream_feature_views(),
-            *store.list_on_demand_feature_views(),
-        )
-        names = {f"{view.name}__{item.name}" for view in views for item in view.features}
-        for service in store.list_feature_services():
-            for projection in service.feature_view_projections:
-                names |= {f"{projection.name_to_use()}__{item.name}" for item in projection.features}
-        return names | {"prediction"}
-
     def _subject(self, check: Check) -> str:
         return self.service or "all services" if check == "transforms" else str(self.place.log)
 
@@ -111,18 +98,24 @@ class Asked:
         if not self.place.store.list_on_demand_feature_views():
             idle["transforms"] = "the repository has no on-demand feature view"
         from_log: tuple[Check, ...] = ("served", "distribution", "replay", "expectations")
-        if not self.place.log.exists():
+        if not self.place.log_is_named and not self.place.log.exists():
             return idle | dict.fromkeys(from_log, f"there is no served log at {self.place.log}")
         if not is_own_log(self.place):
             return idle | dict.fromkeys(from_log[1:], f"the log at {self.place.log} names no registered model")
         return idle
 
     def _online(self) -> list[Part]:
-        """A part for each group of views that share their keys: they are read together."""
+        """A part for each group of views that share their keys: they are read together.
+
+        A store that does not answer is one part, which could not run: the other checks can do without it.
+        """
         from trueup.parity.evidence.online import view_groups
         from trueup.parity.job import Part
 
-        stored, rows = open_online(self.place, self.service, None)
+        try:
+            stored, rows = open_online(self.place, self.service, None)
+        except StoreError as error:
+            return [Part("online", self.service or "all feature views", partial(_unreached, error))]
         now = self.now or rows.now or self.started_at
         groups = [[alone.views[0].table for alone in group] for group in view_groups(stored.contract, None)]
         parts = [
@@ -189,6 +182,10 @@ class Asked:
 
         place = self.place
         return run_expectations(place.log, place.tracking, start=self.start, end=self.end, models=self.models)
+
+
+def _unreached(error: StoreError) -> Report:
+    raise error
 
 
 def _unreadable(problems: Mapping[str, str], now: datetime) -> Report:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LogPath = Annotated[Path | None, typer.Option("--log", help="The served log [TRUEUP_LOG_DIR, default: build/served].")]
 Models = Annotated[list[str] | None, typer.Option("--model", help="A registered model; all by default.")]
 Config = Annotated[
-    Path | None, typer.Option("--config", help="A parity.toml [default: the repository's own, where it has one].")
+    Path | None, typer.Option("--config", help="A parity.toml; default: the repository's own, where it has one.")
 ]
 FailOn = Annotated[
     str | None,
@@ -57,6 +57,12 @@ class Place:
         self._fail_on = None if fail_on is None else tuple(name.strip() for name in fail_on.split(",") if name.strip())
         if self._fail_on == ():
             raise InputError("fail_on", "fail_on: it names no cause.", hint="Leave it out: any mismatch then fails.")
+        if ledger is not None and not ledger.is_file():
+            raise InputError(
+                "ledger",
+                f"ledger: there is no materialization ledger at {ledger}.",
+                hint="Name another with --ledger, or leave it out: the repository's own is read where it has one.",
+            )
 
     @cached_property
     def repo(self) -> Path:
@@ -80,7 +86,7 @@ class Place:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The named one, or the repository's own, whether it exists yet or not."""
+        """The one that is named, or the repository's own, whether that exists yet or not."""
         from trueup.stores.ledger import Ledger
         from trueup.stores.ledger_engine import ledger_of
 
@@ -128,5 +134,22 @@ class Place:
 
     @property
     def policy(self) -> Policy:
-        """Of the command line and of parity.toml. Raises InputError for a cause there is not."""
-        return self.config.policy(self._fail_on)
+        """Of the command line and of parity.toml. Raises InputError for a cause or a feature there is not."""
+        policy = self.config.policy(self._fail_on)
+        self.config.check_features(self._features)
+        return policy
+
+    @property
+    def _features(self) -> set[str]:
+        """Names that a setting can be for: features of the repository's views and on-demand views, and predictions."""
+        store = self.store
+        views = (
+            *store.list_feature_views(),
+            *store.list_stream_feature_views(),
+            *store.list_on_demand_feature_views(),
+        )
+        names = {f"{view.name}__{item.name}" for view in views for item in view.features}
+        for service in store.list_feature_services():
+            for projection in service.feature_view_projections:
+                names |= {f"{projection.name_to_use()}__{item.name}" for item in projection.features}
+        return names | {"prediction"}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trueup.cli.options import LedgerPath, Repo, TrackingUri, instant
+from trueup.cli.options import LedgerPath, Repo, TrackingUri, window
 from trueup.cli.parity.place import LogPath, Models, Place
 from trueup.cli.parity.show import ModelOutputs, Since, Until, show, with_outputs
 from trueup.console import step
@@ -37,14 +37,15 @@ def replay(
     from trueup.parity.runs.replay import run_replay
 
     place = Place(repo=repo, log=log, tracking_uri=tracking_uri, ledger=ledger)
+    start, end = window(since, until)
     with step("parity replay") as advance:
         result = run_replay(
             place.log,
             place.tracking,
             repo=place.repo if offline else None,
             ledger=place.ledger if offline else None,
-            start=instant("since", since),
-            end=instant("until", until),
+            start=start,
+            end=end,
             models=models,
             threshold=threshold,
             progress=lambda now: advance(1, now),

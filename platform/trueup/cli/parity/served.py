@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from trueup.cli.options import LedgerPath, Repo, TrackingUri, instant
+from trueup.cli.options import LedgerPath, Repo, TrackingUri, window
 from trueup.cli.parity.place import Config, FailOn, Models, Place, Sample
 from trueup.cli.parity.show import ModelOutputs, Since, Until, show, with_outputs
 from trueup.console import step
@@ -67,13 +67,14 @@ def served(
 
     place = Place(repo=repo, log=log, tracking_uri=tracking_uri, ledger=ledger, config=config, fail_on=fail_on)
     policy = place.policy  # a mistake in it is said before anything is read
+    start, end = window(since, until)
     with step("parity served") as advance:
         result = check_served_log(
             place,
             service=service,
             columns=columns,
-            start=instant("since", since),
-            end=instant("until", until),
+            start=start,
+            end=end,
             models=models,
             rule=rule,
             sample=sample,

@@ -33,7 +33,7 @@ def tables(
         list[str] | None, typer.Option("--type", help="FEATURE=Json or FEATURE=Set(Int64): its Feast type.")
     ] = None,
     memory: Annotated[str, typer.Option(help="Bytes for data, such as 512MiB.")] = "2GiB",
-    threads: Annotated[int | None, typer.Option(min=1, help="Features at a time [default: processors].")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Features at a time; default: processors.")] = None,
     as_json: Json = False,
 ) -> None:
     """Two Parquet tables, row by row of the same key and cell by cell, every difference classified and counted.

@@ -11,8 +11,8 @@ from trueup.parity.distribution.settings import DriftSettings
 from trueup.parity.evidence.distribution import Block, FileOf, Window, drift_samples
 from trueup.parity.evidence.models import Progress, Unreadable, nothing
 from trueup.parity.report import Report
-from trueup.parity.results import DriftResult
-from trueup.parity.runs.facts import PACKAGES, packages
+from trueup.parity.results import AnyResult, DriftResult
+from trueup.parity.runs.facts import PACKAGES, nothing_served, packages
 
 
 def run_distribution(
@@ -34,7 +34,7 @@ def run_distribution(
     """
     started = clock()
     window = window or Window()
-    results = []
+    results: list[AnyResult] = []
     for found in drift_samples(
         log_dir,
         file_of,
@@ -62,4 +62,6 @@ def run_distribution(
             )
         else:
             results.append(check_distribution(found))
+    if not results:
+        results = [nothing_served(CHECK, log_dir, window.start, window.end, models)]
     return Report(started, clock(), tuple(results), packages(*PACKAGES), {"served log": str(log_dir)})

@@ -13,7 +13,7 @@ from trueup.parity.evidence.expectations import DataDocs, Models, served_windows
 from trueup.parity.evidence.models import Progress, Unreadable, nothing
 from trueup.parity.report import Report
 from trueup.parity.results import AnyResult, could_not_run
-from trueup.parity.runs.facts import packages, window_facts
+from trueup.parity.runs.facts import nothing_served, packages, window_facts
 
 PACKAGES = ("trueup", "great-expectations", "pandas", "numpy", "pyarrow")
 
@@ -50,6 +50,8 @@ def run_expectations(
         except TrueupError as error:
             rows = found.values.num_rows
             results.append(could_not_run(CHECK, found.model, str(error), version=found.version, rows=rows))
+    if not results:
+        results = [nothing_served(CHECK, log_dir, start, end, models)]
     facts = {"served log": str(log_dir), **window_facts(start, end)}
     if docs is not None:
         facts["data docs"] = "by Great Expectations; their style and scripts come from content delivery networks"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from trueup.errors import InputError
 from trueup.instants import format_instant
+from trueup.parity.results import AnyResult, Check, could_not_run
 from trueup.stores.ledger import Ledger
 from trueup.stores.registry_ledger import RegistryLedger
 
@@ -29,6 +32,18 @@ def window_facts(start: datetime | None, end: datetime | None) -> dict[str, str]
     """start: served at or after. end: served before."""
     since = {} if start is None else {"since": format_instant(start)}
     return since if end is None else {**since, "until": format_instant(end)}
+
+
+def nothing_served(
+    check: Check, log: Path, start: datetime | None, end: datetime | None, models: Sequence[str] | None
+) -> AnyResult:
+    """The result where the log has no row of what was asked for: an empty comparison is not a pass."""
+    asked = [
+        *([] if start is None else [f"at or after {format_instant(start)}"]),
+        *([] if end is None else [f"before {format_instant(end)}"]),
+        *([] if models is None else [f"by {', '.join(models)}"]),
+    ]
+    return could_not_run(check, str(log), " ".join(["the log has no row that was served", *asked]) + ".")
 
 
 def sample_of(share: float) -> dict[str, str]:

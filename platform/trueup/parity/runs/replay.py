@@ -14,7 +14,7 @@ from trueup.parity.evidence.replay import Models, replayed_models
 from trueup.parity.evidence.windows import BATCH_ROWS
 from trueup.parity.report import Report
 from trueup.parity.results import AnyResult, could_not_run
-from trueup.parity.runs.facts import packages, window_facts
+from trueup.parity.runs.facts import nothing_served, packages, window_facts
 from trueup.stores.ledger import Ledger
 
 PACKAGES = ("trueup", "scikit-learn", "skops", "numpy", "pandas", "pyarrow")
@@ -64,6 +64,8 @@ def run_replay(
             results.append(check_replay(found))
         except TrueupError as error:
             results.append(could_not_run(CHECK, found.model, str(error), version=found.version, rows=found.rows))
+    if not results:
+        results = [nothing_served(CHECK, log_dir, start, end, models)]
     facts = {"served log": str(log_dir), **window_facts(start, end)}
     if repo is not None:
         facts["feature repository"] = str(repo)

@@ -30,7 +30,15 @@ from trueup.parity.evidence.served import (
 )
 from trueup.parity.report import Report
 from trueup.parity.results import AnyResult, could_not_run
-from trueup.parity.runs.facts import PACKAGES, check_share, ledger_facts, packages, sample_of, window_facts
+from trueup.parity.runs.facts import (
+    PACKAGES,
+    check_share,
+    ledger_facts,
+    nothing_served,
+    packages,
+    sample_of,
+    window_facts,
+)
 from trueup.stores.ledger import Ledger
 
 
@@ -87,6 +95,8 @@ def run_served(
             results.append(could_not_run(SERVED, f"files of {log.label}", problem))
     if foreign is None and (problem := LeftOut(damaged=strays(log_dir)).problem(log_dir)) is not None:
         results.append(could_not_run(SERVED, f"files of {log_dir}", problem))
+    if not results:
+        results = [nothing_served(SERVED, log_dir, start, end, models)]
     facts = {
         "feature repository": str(repo),
         "served log": str(log_dir),

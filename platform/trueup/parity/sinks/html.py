@@ -32,6 +32,7 @@ from trueup.parity.sinks.words import (
     found_causes,
     left_out,
     line,
+    named_contract,
     number,
     percent,
     remedy,
@@ -171,7 +172,7 @@ def _contracts(report: Report) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for result in report.results:
         if result.contract is not None:
-            of = found.setdefault(f"{result.service}@{result.contract[:12]}", [])
+            of = found.setdefault(named_contract(result, result.contract[:12]), [])
             of += [result.label] * (result.label not in of)
     return found
 

@@ -1,8 +1,8 @@
 """The report as JUnit XML, for a CI server's test page.
 
 One suite a result, one case a feature or expectation. What fails the check is a failure; a result that could not run is
-one case with an error. It keeps to what both common schemas (Ant's and Jenkins's) allow. Names come from data:
-characters that XML 1.0 cannot hold are written out.
+one case with an error; a feature of which nothing could be compared is skipped. It keeps to what both common schemas
+(Ant's and Jenkins's) allow. Names come from data: characters that XML 1.0 cannot hold are written out.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from trueup.parity.sinks.words import (
     exceeded,
     figure,
     left_out,
+    named_contract,
     number,
     percent,
     remedy,
@@ -34,10 +35,10 @@ from trueup.parity.sinks.words import (
 
 @dataclass(frozen=True)
 class _Case:
-    """outcome: None is a pass. message: one line. detail: what to do; of a passed case, what else was found."""
+    """outcome: None is a pass. message: one line, of a passed case what else was found. detail: what to do."""
 
     name: str
-    outcome: Literal["failure", "error"] | None = None
+    outcome: Literal["failure", "error", "skipped"] | None = None
     kind: str = ""
     message: str = ""
     detail: str = ""
@@ -90,7 +91,7 @@ def _properties(result: AnyResult) -> Iterator[tuple[str, str]]:
     yield "what", checked(result)
     yield "rows", str(result.rows)
     if result.contract is not None:
-        yield "contract", f"{result.service}@{result.contract}"
+        yield "contract", named_contract(result, result.contract)
     if isinstance(result, Result):
         yield from result.notes.items()
 
@@ -110,6 +111,9 @@ def _cases(result: AnyResult) -> Iterator[_Case]:
 
 def _feature(name: str, feature: FeatureResult, *, failed: bool) -> _Case:
     counts = feature.counts
+    if counts.uncompared and not counts.compared:
+        reasons = (f"{counted(count, 'value')} not compared: {reason}" for reason, count in counts.uncompared.items())
+        return _Case(name, "skipped", "uncompared", "; ".join(reasons))
     if not counts.mismatched:
         return _Case(name)
     causes = {**feature.by_cause, **({"unexplained": feature.unexplained} if feature.unexplained else {})}

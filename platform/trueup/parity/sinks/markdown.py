@@ -140,6 +140,7 @@ def _asides(report: Report) -> str:
             lines += [f"- {_code(result.label)}: {_prose(f'{name}: {note}')}" for name, note in result.notes.items()]
         if isinstance(result, ExpectationResult) and result.data_docs is not None:
             lines.append(f"- {_code(result.label)}: Data Docs in {_code(result.data_docs)}")
+    lines += [f"- {_prose(said)}" for said in report.not_checked]
     return "\n".join(lines)
 
 

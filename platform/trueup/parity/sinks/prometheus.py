@@ -87,6 +87,11 @@ def _cells(groups: _Groups) -> Iterator[GaugeMetricFamily]:
     compared = GaugeMetricFamily("trueup_parity_compared_cells", "Values that were compared.", labels=_SUBJECT)
     mismatched = GaugeMetricFamily("trueup_parity_mismatched_cells", "Values that differ.", labels=_SUBJECT)
     left_out = GaugeMetricFamily("trueup_parity_uncompared_rows", "Rows that could not be compared.", labels=_SUBJECT)
+    not_compared = GaugeMetricFamily(
+        "trueup_parity_uncompared_cells",
+        "Values of single features that could not be compared, of the rows that were.",
+        labels=_SUBJECT,
+    )
     by_cause = GaugeMetricFamily(
         "trueup_parity_cause_cells",
         "Values that differ, by cause; one with two causes counts under both.",
@@ -104,6 +109,7 @@ def _cells(groups: _Groups) -> Iterator[GaugeMetricFamily]:
         compared.add_metric(place, sum(result.compared for result in results))
         mismatched.add_metric(place, sum(result.mismatched for result in results))
         left_out.add_metric(place, sum(sum(result.uncompared.values()) for result in results))
+        not_compared.add_metric(place, sum(sum(result.counts.uncompared.values()) for result in results))
         # Always there, so that an alert on it has something to watch before the first one.
         causes = {UNEXPLAINED: sum(result.unexplained for result in results)}
         features: dict[str, Counts] = {}
@@ -117,7 +123,7 @@ def _cells(groups: _Groups) -> Iterator[GaugeMetricFamily]:
         for name, counts in features.items():
             if counts.compared:
                 ratio.add_metric([*place, name], counts.mismatched / counts.compared)
-    yield from (compared, mismatched, left_out, by_cause, ratio)
+    yield from (compared, mismatched, left_out, not_compared, by_cause, ratio)
 
 
 def _drift(groups: _Groups) -> Iterator[GaugeMetricFamily]:

@@ -54,6 +54,7 @@ def render_terminal(report: Report) -> RenderableType:
         if expected.failed:
             parts += ["", _expectations(expected)]
     asides = [aside for result in report.results for aside in _asides(result)]
+    asides += [_text(said, "dim") for said in report.not_checked]
     return Group(*parts, *[""][: len(asides)], *asides)
 
 
@@ -150,8 +151,9 @@ def _cut(table: Table, rows: int) -> Table:
 
 def _asides(result: AnyResult) -> list[Text]:
     """Why it could not run, what was left out, what its verdict goes by, and what else was found."""
-    said = [told(result)] if result.verdict == "could not run" else [*left_out(result), *terms(result)]
-    style = "yellow" if result.verdict == "could not run" or result.uncompared else "dim"
+    missed = left_out(result)
+    said = [told(result)] if result.verdict == "could not run" else [*missed, *terms(result)]
+    style = "yellow" if result.verdict == "could not run" or missed else "dim"
     notes = result.notes if isinstance(result, Result) else {}
     asides = [_text(f"{result.label}: {'; '.join(said)}", style)] if said else []
     return asides + [_text(f"{result.label}: {label}: {note}", "dim") for label, note in notes.items()]

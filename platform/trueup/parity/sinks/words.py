@@ -279,6 +279,11 @@ def checked(result: AnyResult) -> str:
     }[result.check]
 
 
+def named_contract(result: AnyResult, contract: str) -> str:
+    """contract: its hash, or the beginning. Of a view that was checked for itself there is no service to name."""
+    return contract if result.service is None else f"{result.service}@{contract}"
+
+
 def settled(result: Result) -> list[str]:
     """What counts as equal although it is not the same in every respect."""
     counts = result.counts
@@ -292,9 +297,8 @@ def settled(result: Result) -> list[str]:
 
 
 def left_out(result: AnyResult) -> list[str]:
-    """What was not compared, by reason."""
-    noun = "feature" if isinstance(result, DriftResult) else "row"
-    return [f"{counted(count, noun)} not compared: {reason}" for reason, count in result.uncompared.items()]
+    """What was not compared, by reason: rows, and values of single features."""
+    return [f"{what} not compared: {reason}" for what, reason in _left_out(result)]
 
 
 def terms(result: AnyResult) -> list[str]:
@@ -361,8 +365,22 @@ def asserted(expectation: Expectation) -> str:
 
 
 def _reasons(result: AnyResult) -> str:
+    return ", ".join(f"{what}: {reason}" for what, reason in _left_out(result))
+
+
+def _left_out(result: AnyResult) -> list[tuple[str, str]]:
+    """How many of what, and why they were not compared."""
     noun = "feature" if isinstance(result, DriftResult) else "row"
-    return ", ".join(f"{counted(count, noun)} {reason}" for reason, count in result.uncompared.items())
+    found = [(counted(count, noun), reason) for reason, count in result.uncompared.items()]
+    if not isinstance(result, Result):
+        return found
+    values: dict[str, dict[str, int]] = {}
+    for name, feature in result.features.items():
+        for reason, count in feature.counts.uncompared.items():
+            values.setdefault(reason, {})[name] = count
+    return found + [
+        (f"{counted(sum(of.values()), 'value')} of {_few(list(of))}", reason) for reason, of in values.items()
+    ]
 
 
 def _all(results: Sequence[AnyResult]) -> str:
