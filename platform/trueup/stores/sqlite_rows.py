@@ -45,7 +45,8 @@ class SqliteRows(OnlineRows):
     @property
     @override
     def describe(self) -> str:
-        return f"SQLite at {self.path}, TTLs not applied (stock Feast)"
+        zone = datetime.now().astimezone().tzname()
+        return f"SQLite at {self.path}, TTLs not applied, event times taken for {zone} as stock Feast here would"
 
     @override
     def reach(self) -> None:

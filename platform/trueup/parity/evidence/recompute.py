@@ -126,7 +126,9 @@ class Source:
         at = self.instants(rows)
         found = np.zeros(len(rows), np.bool_)
         for finish, run in _finished(self._runs(view)):
-            found |= (finish <= at) & (times >= micros(run.event_start)) & (times <= micros(run.event_end))
+            # What is later than the run itself was not there to be brought, however far its window went.
+            end = min(micros(run.event_end), finish)
+            found |= (finish <= at) & (times >= micros(run.event_start)) & (times <= end)
         return found
 
     def last_definition(self, view: View, times: Rows, rows: Rows) -> npt.NDArray[np.object_]:
