@@ -17,7 +17,9 @@ from tests.trueup.parity.stock import template
 from typer.testing import CliRunner
 
 from trueup.cli import app
+from trueup.contracts.contract import FeatureContract
 from trueup.errors import TrueupError
+from trueup.eventlog.writer import LogWriter
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::RuntimeWarning", "ignore::FutureWarning"
@@ -203,3 +205,17 @@ def test_an_online_store_that_does_not_answer_leaves_the_other_checks_alone(stor
     code, report = run(store, "--log", str(folder))
     verdicts = {(result["check"], result["problem"] is None) for result in report["results"]}
     assert (code, verdicts) == (2, {("online", False), ("served", True), ("transforms", True)})
+
+
+def test_a_log_of_another_project_that_nobody_named_is_not_run(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = FeatureContract("flights", "flights_v1", (), (), ())
+    log = tmp_path / "served"
+    with LogWriter(log, [other]):
+        pass
+    monkeypatch.setenv("TRUEUP_LOG_DIR", str(log))
+    code, report = run(store)
+    assert (code, checks(report)) == (0, {"online", "transforms"})
+    assert f"the log at {log} is of flights, not of drivers" in str(report["facts"])
+    assert run(store, "--log", str(log))[0] == 2

@@ -100,9 +100,19 @@ class Asked:
         from_log: tuple[Check, ...] = ("served", "distribution", "replay", "expectations")
         if not self.place.log_is_named and not self.place.log.exists():
             return idle | dict.fromkeys(from_log, f"there is no served log at {self.place.log}")
+        if not self.place.log_is_named and (others := self._other_projects()):
+            reason = f"the log at {self.place.log} is of {', '.join(others)}, not of {self.place.store.project}"
+            return idle | dict.fromkeys(from_log, reason)
         if not is_own_log(self.place):
             return idle | dict.fromkeys(from_log[1:], f"the log at {self.place.log} names no registered model")
         return idle
+
+    def _other_projects(self) -> list[str]:
+        """The Feast projects that the log is of, where none of them is the repository's."""
+        from trueup.eventlog.reader import find_logs, read_contract
+
+        projects = sorted({read_contract(directory).project for directory in find_logs(self.place.log)})
+        return [] if self.place.store.project in projects else projects
 
     def _online(self) -> list[Part]:
         """A part for each group of views that share their keys: they are read together.
