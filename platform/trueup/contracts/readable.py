@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from trueup.contracts.contract import FeatureContract, OnDemand
-from trueup.contracts.dtypes import arrow_type
-from trueup.errors import ContractError
+from trueup.contracts.dtypes import is_known
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ def readable(contract: FeatureContract) -> Readable:
         (view.name, item.name): item.dtype
         for view in contract.views
         for item in view.features
-        if not _is_known(item.dtype)
+        if not is_known(item.dtype)
     }
-    if not unknown and all(_is_known(item.dtype) for view in contract.on_demand for item in view.outputs):
+    if not unknown and all(is_known(item.dtype) for view in contract.on_demand for item in view.outputs):
         return Readable(contract)
     left_out = {f"{view}__{name}": _reason(dtype) for (view, name), dtype in unknown.items()}
     on_demand = []
@@ -45,8 +44,8 @@ def readable(contract: FeatureContract) -> Readable:
                 odfv.column(item.name): f"its input {names}: {_reason(unknown[bad[0]])}" for item in odfv.outputs
             }
             continue
-        left_out |= {odfv.column(item.name): _reason(item.dtype) for item in odfv.outputs if not _is_known(item.dtype)}
-        outputs = tuple(item for item in odfv.outputs if _is_known(item.dtype))
+        left_out |= {odfv.column(item.name): _reason(item.dtype) for item in odfv.outputs if not is_known(item.dtype)}
+        outputs = tuple(item for item in odfv.outputs if is_known(item.dtype))
         inputs = tuple(pair for pair in odfv.inputs if pair not in unknown)
         on_demand.append(replace(odfv, inputs=inputs, outputs=outputs))
     features = tuple((view, name) for view, name in contract.features if f"{view}__{name}" not in left_out)
@@ -83,14 +82,6 @@ def inputs_used(view: OnDemand) -> frozenset[str] | None:
         if isinstance(node, ast.Name) and node.id == parameter and id(node) not in subscripted:
             return None
     return frozenset(names)
-
-
-def _is_known(dtype: str) -> bool:
-    try:
-        arrow_type(dtype)
-    except ContractError:
-        return False
-    return True
 
 
 def _reason(dtype: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trueup.contracts.contract import FeatureContract, View
-from trueup.contracts.dtypes import arrow_type
+from trueup.contracts.dtypes import is_known
 from trueup.contracts.extract import service_from_feast, view_from_feast
 from trueup.errors import ContractError, InputError, TrueupError
 
@@ -104,15 +104,7 @@ def _view(every: Mapping[str, Any], name: str, features: Sequence[str], left_out
         raise ContractError(f"{name} is no feature view that is kept in the online store.")
     feast_view = every[name]
     dtypes = {item.name: str(item.dtype) for item in feast_view.features}
-    known = [feature for feature in features if _is_known(dtypes.get(feature, ""))]
+    known = [feature for feature in features if is_known(dtypes.get(feature, ""))]
     if unknown := {feature: dtypes[feature] for feature in features if feature not in known and feature in dtypes}:
         left_out[name] = unknown
     return view_from_feast(feast_view, known, name=name, join_key_map={})
-
-
-def _is_known(dtype: str) -> bool:
-    try:
-        arrow_type(dtype)
-    except ContractError:
-        return False
-    return True

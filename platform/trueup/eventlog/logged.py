@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from trueup.contracts.contract import FeatureContract, Field
 from trueup.errors import InputError
 from trueup.eventlog.instants import MICROSECONDS, Unit, read_instants
-from trueup.eventlog.lossless import fitted
+from trueup.eventlog.lossless import as_declared
 from trueup.eventlog.records import (
     FALLBACK,
     LOG_TIMESTAMP,
@@ -294,7 +294,7 @@ class _Cells:
     def _fitted(self, name: str, contract: FeatureContract) -> tuple[pa.Array, Mask]:
         column = self._table.column(name).combine_chunks()
         declared = contract.schema.field(name).type
-        values, misfit = fitted(column, declared)
+        values, misfit = as_declared(column, contract.dtypes[name])
         if misfit.any():
             self.misfits[name, f"{column.type}, declared {declared}"] = misfit
         return values, misfit
@@ -339,7 +339,7 @@ def _input(array: pa.Array, item: Field) -> pa.Array:
     """As declared where every value can be; else as logged, and whoever reads it says what is wrong."""
     if pa.types.is_floating(array.type):
         array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
-    values, misfit = fitted(array, item.arrow)
+    values, misfit = as_declared(array, item.dtype)
     if misfit.any() or values.type != item.arrow:
         try:
             return array.cast(item.arrow)

@@ -12,7 +12,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trueup.contracts.documents import document_text
+from trueup.contracts.dtypes import arrow_type, document_kind
+
 Mask = npt.NDArray[np.bool_]
+
+
+def as_declared(array: pa.Array, dtype: str) -> tuple[pa.Array, Mask]:
+    """As `fitted`, by Feast type: a map or a struct fits as its JSON text, a decimal as its digits."""
+    if document_kind(dtype) is not None and pa.types.is_nested(array.type):
+        return _documents(array)
+    if "Decimal" in dtype and not pa.types.is_null(array.type):
+        return _decimals(array, arrow_type(dtype))
+    return fitted(array, arrow_type(dtype))
 
 
 def fitted(array: pa.Array, declared: pa.DataType) -> tuple[pa.Array, Mask]:
@@ -37,6 +49,25 @@ def fitted(array: pa.Array, declared: pa.DataType) -> tuple[pa.Array, Mask]:
     if (pa.types.is_timestamp(array.type) or pa.types.is_date(array.type)) and pa.types.is_timestamp(declared):
         return _instants(array, declared), np.zeros(len(array), np.bool_)
     return pa.nulls(len(array), declared), _valid(array)
+
+
+def _documents(array: pa.Array) -> tuple[pa.Array, Mask]:
+    texts: list[str | None] = []
+    misfit = np.zeros(len(array), np.bool_)
+    for row, value in enumerate(array.to_pylist(maps_as_pydicts="lossy")):
+        try:
+            texts.append(None if value is None else document_text(value))
+        except (ValueError, OverflowError):
+            texts.append(None)
+            misfit[row] = True
+    return pa.array(texts, pa.string()), misfit
+
+
+def _decimals(array: pa.Array, declared: pa.DataType) -> tuple[pa.Array, Mask]:
+    try:
+        return array.cast(declared), np.zeros(len(array), np.bool_)
+    except pa.ArrowException:
+        return pa.nulls(len(array), declared), _valid(array)
 
 
 def _same_but_width(one: pa.DataType, other: pa.DataType) -> bool:

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from trueup.contracts.contract import Field
+from trueup.contracts.documents import document_text
+from trueup.contracts.dtypes import document_kind
 from trueup.errors import ContractError
 
 NULL_SHARE = 0.15
@@ -50,7 +52,10 @@ EXTREMES: Mapping[str, Sequence[Any]] = {
     "Json": ("null", "{}", "[]", '{"a": null}', '"ł"', "1e400"),
     "Uuid": ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"),
     "TimeUuid": ("00000000-0000-1000-8000-000000000000",),
+    "Decimal": ("0", "-0.00", "1E+30", "0.1", "123456789012345678901234567890.5"),
     "Bytes": (b"", b"\x00", b"\xff\xfe", "é".encode()),
+    "PdfBytes": (b"", b"%PDF"),
+    "ImageBytes": (b"", b"\x89PNG"),
     # The first and last instants Python knows, 1970 and its eve, a leap day, both sides of a clock change in New York.
     "UnixTimestamp": (
         datetime(1, 1, 1, tzinfo=UTC),
@@ -77,7 +82,10 @@ _ORDINARY: Mapping[str, Callable[[np.random.Generator], Any]] = {
     "Json": lambda random: json.dumps({"n": int(random.integers(0, 9))}),
     "Uuid": lambda random: str(uuid.UUID(bytes=random.bytes(16), version=4)),
     "TimeUuid": lambda random: str(uuid.UUID(bytes=random.bytes(16), version=1)),
+    "Decimal": lambda random: f"{int(random.integers(-9999, 9999)) / 100:.2f}",
     "Bytes": lambda random: random.bytes(4),
+    "PdfBytes": lambda random: b"%PDF" + random.bytes(4),
+    "ImageBytes": lambda random: b"\x89PNG" + random.bytes(4),
     "UnixTimestamp": lambda random: (
         datetime(2013, 1, 1, tzinfo=UTC) + timedelta(seconds=int(random.integers(0, 10**8)))
     ),
@@ -103,10 +111,38 @@ def example_rows(fields: Sequence[Field], count: int, *, seed: int, ordinary: bo
 
 def has_examples(dtype: str) -> bool:
     """Whether rows of this Feast type can be made up."""
+    if document_kind(dtype) is not None:
+        return all(map(has_examples, _fields(dtype).values()))
     return _LIST.sub("", dtype).rstrip(")") in EXTREMES
 
 
+def _fields(dtype: str) -> dict[str, str]:
+    """Names and Feast types that a struct declares, such as `Struct({a: Int64, b: Array(String)})`. None of a map."""
+    inside = dtype[dtype.find("{") + 1 : dtype.rfind("}")] if "{" in dtype else ""
+    parts, depth = [""], 0
+    for letter in inside:
+        depth += (letter in "({") - (letter in ")}")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return {name.strip(): kind.strip() for name, _, kind in (part.partition(":") for part in parts if part.strip())}
+
+
+def _document(dtype: str, random: np.random.Generator, *, wild: bool) -> Any:
+    if dtype.startswith("Array("):
+        inner = dtype.removeprefix("Array(").removesuffix(")")
+        return [_document(inner, random, wild=wild) for _ in range(int(random.integers(0, 4)))]
+    names = _fields(dtype) or {f"k{int(random.integers(0, 9))}": ("Int64", "Float64", "String")[i] for i in range(3)}
+    return {
+        name: (_value if document_kind(kind) is None else _document)(kind, random, wild=wild)
+        for name, kind in names.items()
+    }
+
+
 def _value(dtype: str, random: np.random.Generator, *, wild: bool) -> Any:
+    if document_kind(dtype) is not None:
+        return None if wild and random.random() < NULL_SHARE else document_text(_document(dtype, random, wild=wild))
     if dtype not in EXTREMES:  # Array(item) or Set(item)
         if wild and random.random() < NULL_SHARE:
             return None

@@ -1,14 +1,15 @@
 """On-demand features, computed the same way for training, serving and parity.
 
 One path for both sides: the functions see plain Python values (int, float, str, bool, None; datetime for
-UnixTimestamp), whether the inputs came from Redis or from a Parquet file, so that neither an Arrow nor a
-pandas conversion can make the two differ.
+UnixTimestamp, a dict for Map and Struct, Decimal), whether the inputs came from Redis or from a Parquet file, so that
+neither an Arrow nor a pandas conversion can make the two differ.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trueup.contracts.contract import FeatureContract, Field, OnDemand
+from trueup.contracts.documents import document_text, document_value
+from trueup.contracts.dtypes import document_kind
 from trueup.errors import ContractError, InputError
 from trueup.frame import STATUS, FeatureFrame, Status
 
@@ -42,7 +45,10 @@ def with_on_demand(
     statuses = {name: inputs.statuses.column(name) for name in inputs.columns}
     for view in contract.on_demand:
         outputs = evaluate(
-            view, {name: values[name].to_pylist() for name in _input_columns(view)}, request, inputs.num_rows
+            view,
+            {name: given(values[name], contract.dtypes[name]) for name in _input_columns(view)},
+            request,
+            inputs.num_rows,
         )
         for item in view.outputs:
             name = view.column(item.name)
@@ -55,6 +61,28 @@ def with_on_demand(
         pa.table({name: statuses[name] for name in contract.columns}),
         inputs.event_timestamps,
     )
+
+
+def given(column: pa.ChunkedArray, dtype: str) -> list[Any]:
+    """A frame's column as functions see it. dtype: Feast type name."""
+    values: list[Any] = column.to_pylist()
+    read = _reader(dtype)
+    # What is of another type than declared (in parity) has no text to be read.
+    return values if read is None else [read(value) if isinstance(value, str | list) else value for value in values]
+
+
+@lru_cache(maxsize=256)
+def _reader(dtype: str) -> Callable[[Any], Any] | None:
+    """Text of a frame to what it stands for; None for a type whose values stand for themselves."""
+    if document_kind(dtype) is not None:
+        return document_value
+    if dtype in ("Array(Decimal)", "Set(Decimal)"):
+        return _decimals
+    return Decimal if dtype == "Decimal" else None
+
+
+def _decimals(texts: Sequence[str | None]) -> list[Decimal | None]:
+    return [None if text is None else Decimal(text) for text in texts]
 
 
 def evaluate(
@@ -101,15 +129,19 @@ def _run_python(view: OnDemand, columns: Columns) -> Mapping[str, Any]:
     return results
 
 
-def evaluate_at_once(view: OnDemand, inputs: pa.Table) -> dict[str, pa.Array]:
+def evaluate_at_once(view: OnDemand, inputs: pa.Table, dtypes: Mapping[str, str]) -> dict[str, pa.Array]:
     """A pandas view over all rows in one call, as plain Feast's offline retrieval makes it: pandas' own types, a null
     integer a NaN. Only to prove what `evaluate` does not rely on: that the batch makes no difference.
 
-    inputs: `view__feature` and request columns.
+    inputs: `view__feature` and request columns. dtypes: column -> Feast type name.
     """
-    short = {feature: inputs.column(f"{source}__{feature}") for source, feature in view.inputs}
-    table = pa.table({**{name: inputs.column(name) for name in inputs.column_names}, **short})
-    results = _call_pandas(view, table.to_pandas(), inputs.num_rows)
+    frame = inputs.to_pandas()
+    for name, dtype in dtypes.items():
+        if _reader(dtype) is not None:
+            frame[name] = pd.Series(given(inputs.column(name), dtype), dtype=object)
+    for source, feature in view.inputs:
+        frame[feature] = frame[f"{source}__{feature}"]
+    results = _call_pandas(view, frame, inputs.num_rows)
     return {item.name: _array(view, item, results, inputs.num_rows) for item in view.outputs}
 
 
@@ -180,9 +212,20 @@ def _array(view: OnDemand, item: Field, results: Mapping[str, Any], rows: int) -
             f"on-demand view {view.name}: {item.name} is declared {item.dtype}, and the function returned {cut[0]!r}."
         )
     try:
-        return pa.array(values, type=item.arrow)
+        return pa.array(_texts(values, item.dtype), type=item.arrow)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise ContractError(f"on-demand view {view.name}: {item.name} is declared {item.dtype}: {error}.") from error
+
+
+def _texts(values: Sequence[Any], dtype: str) -> Sequence[Any]:
+    """A function's dicts and Decimals as a frame holds them; all else as it is."""
+    if document_kind(dtype) is not None:
+        return [None if value is None else document_text(value) for value in values]
+    if dtype == "Decimal":
+        return [str(value) if isinstance(value, Decimal) else value for value in values]
+    if dtype in ("Array(Decimal)", "Set(Decimal)"):
+        return [None if items is None else _texts(list(items), "Decimal") for items in values]
+    return values
 
 
 def _statuses(values: pa.Array) -> pa.Array:

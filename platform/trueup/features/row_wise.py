@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from trueup.contracts.contract import OnDemand
 from trueup.errors import ContractError
-from trueup.features.on_demand import evaluate, evaluate_at_once, function_of
+from trueup.features.on_demand import evaluate, evaluate_at_once, function_of, given
 
 SIZES = (2, 3, 16)
 """Rows of a batch. Besides them, all rows together."""
@@ -65,14 +65,22 @@ class Proof:
         return not self.deviations
 
 
-def prove_row_wise(view: OnDemand, rows: pa.Table, *, seed: int = 0, sizes: Sequence[int] = SIZES) -> Proof:
-    """Tries a view on rows. seed: of the other order.
+def prove_row_wise(
+    view: OnDemand,
+    rows: pa.Table,
+    *,
+    dtypes: Mapping[str, str] | None = None,
+    seed: int = 0,
+    sizes: Sequence[int] = SIZES,
+) -> Proof:
+    """Tries a view on rows. dtypes: column -> Feast type name, of those that Arrow holds as text. seed: of the other
+    order.
 
     rows: columns `view__feature` of the view's inputs and its request fields, each of its declared Arrow type; more are
     fine. Raises ContractError when the function's source does not run at all.
     """
     function_of(view.name, view.code)
-    trial = _Trial(view, rows.combine_chunks())
+    trial = _Trial(view, rows.combine_chunks(), dtypes or {})
     first = [trial.alone(row) for row in range(rows.num_rows)]
     refused = {row: answer for row, answer in enumerate(first) if isinstance(answer, str)}
     alone = {
@@ -116,11 +124,12 @@ def prove_row_wise(view: OnDemand, rows: pa.Table, *, seed: int = 0, sizes: Sequ
 class _Trial:
     """One view on one set of rows. An answer is the outputs, or why there are none."""
 
-    def __init__(self, view: OnDemand, rows: pa.Table) -> None:
+    def __init__(self, view: OnDemand, rows: pa.Table, dtypes: Mapping[str, str]) -> None:
         self.view, self.rows = view, rows
-        self._columns = {name: rows.column(name).to_pylist() for name in rows.column_names}
         self._inputs = [f"{source}__{feature}" for source, feature in view.inputs]
         self._request = [item.name for item in view.request]
+        self._dtypes = {name: dtypes[name] for name in (*self._inputs, *self._request) if name in dtypes}
+        self._columns = {name: given(rows.column(name), dtypes.get(name, "")) for name in rows.column_names}
 
     def alone(self, row: int) -> Outputs | str:
         return self.together(np.array([row]))
@@ -139,7 +148,8 @@ class _Trial:
     def at_once(self, batch: RowNumbers) -> Outputs | str:
         """As plain Feast gives them to a pandas function offline."""
         try:
-            return evaluate_at_once(self.view, self.rows.select([*self._inputs, *self._request]).take(pa.array(batch)))
+            rows = self.rows.select([*self._inputs, *self._request]).take(pa.array(batch))
+            return evaluate_at_once(self.view, rows, self._dtypes)
         except ContractError as error:
             return str(error)
 
@@ -162,17 +172,17 @@ class _Trial:
         """Rows whose input values are others after the function ran over all of them. More columns are no change."""
         if not len(rows):
             return []
-        given: dict[str, list[Any]] = {
+        columns: dict[str, list[Any]] = {
             name: [deepcopy(self._columns[name][row]) for row in rows] for name in self._columns
         }
         for source, feature in self.view.inputs:
-            given[feature] = deepcopy(given[f"{source}__{feature}"])
-        names = [name for name in given if name in {*self._inputs, *self._request, *(f for _, f in self.view.inputs)}]
-        before = {name: [_bits(value) for value in given[name]] for name in names}
+            columns[feature] = deepcopy(columns[f"{source}__{feature}"])
+        names = [name for name in columns if name in {*self._inputs, *self._request, *(f for _, f in self.view.inputs)}]
+        before = {name: [_bits(value) for value in columns[name]] for name in names}
         function = function_of(self.view.name, self.view.code)
-        inputs: Any = pd.DataFrame({name: pd.Series(given[name], dtype=object) for name in names})
+        inputs: Any = pd.DataFrame({name: pd.Series(columns[name], dtype=object) for name in names})
         if self.view.mode == "python":
-            inputs = {name: given[name] for name in names}
+            inputs = {name: columns[name] for name in names}
         try:
             function(inputs)
         except Exception:  # noqa: BLE001 - whatever it raises on this batch is found and named by `ways`
@@ -204,4 +214,6 @@ def _bits(value: Any) -> Any:
         return "NaN" if value != value else (value + 0.0).hex()
     if isinstance(value, (list, tuple, np.ndarray)):
         return tuple(_bits(item) for item in value)
+    if isinstance(value, dict):
+        return tuple((name, _bits(item)) for name, item in value.items())
     return type(value).__name__, value

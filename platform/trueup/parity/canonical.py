@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trueup.contracts.dtypes import is_json
 from trueup.parity.kinds import item_dtype, kind_of, plain, ticks
 
 Token = tuple[Any, ...]
@@ -44,6 +45,14 @@ def json_token(text: str, *, nfc: bool = False) -> Token:
         return ("no json", _text(text, nfc))
 
 
+def decimal_token(text: str) -> Token:
+    """The value of a decimal's digits, however many zeros are written. A text that is none stands for itself."""
+    try:
+        return ("decimal", _decimal(text))
+    except ValueError:
+        return ("no decimal", text)
+
+
 def tokens(array: pa.Array, dtype: str | None = None, *, nfc: bool = False) -> list[Token]:
     """One token a row. dtype: the Feast type, where it says more than the Arrow type (`Json`, `Set(...)`)."""
     array = plain(array)
@@ -61,8 +70,10 @@ def _tokens(array: pa.Array, dtype: str | None, nfc: bool) -> list[Token]:
     match kind_of(array.type):
         case "number":
             return [_number(value) for value in array.to_pylist()]
-        case "text" if dtype == "Json":
+        case "text" if is_json(dtype):
             return [json_token(value, nfc=nfc) for value in array.to_pylist()]
+        case "text" if dtype == "Decimal":
+            return [decimal_token(value) for value in array.to_pylist()]
         case "text":
             return [("text", normal_form(value) if nfc else value) for value in array.to_pylist()]
         case "instant" | "time of day" | "duration" as kind:

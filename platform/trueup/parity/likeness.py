@@ -2,7 +2,8 @@
 
 The value's kind decides (see `kinds`): numbers by exact value, instants by the moment, strings by code point, lists
 element by element, structs field by field (a field that one side lacks is null there), maps entry by entry without
-order (an entry given twice is two entries), and by the Feast type `Json` by what it says and `Set(...)` as a set.
+order (an entry given twice is two entries), and by the Feast type `Json`, Map and Struct (JSON text too) by what they
+say, `Decimal` by its value and `Set(...)` as a set.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trueup.parity.canonical import Token, json_token, normal_form, tokens
+from trueup.contracts.dtypes import is_json
+from trueup.parity.canonical import Token, decimal_token, json_token, normal_form, tokens
 from trueup.parity.kinds import item_dtype, kind_of, plain, ticks
 from trueup.parity.numbers import EXACT, Tolerance, same_numbers
 
@@ -93,16 +95,17 @@ def _different_where(differs: npt.NDArray[np.bool_]) -> Codes:
 def _texts(left: pa.Array, right: pa.Array, dtype: str | None) -> Codes:
     codes = _different_where(~np.asarray(pc.equal(left, right).to_numpy(zero_copy_only=False), np.bool_))
     rows = np.flatnonzero(codes)
-    if dtype != "Json":
+    meaning = json_token if is_json(dtype) else decimal_token if dtype == "Decimal" else None
+    if meaning is None:
         # Of two ASCII texts none has another normal form.
         chosen = pa.array(rows)
         ascii_ = [pc.string_is_ascii(side.take(chosen)).to_numpy(zero_copy_only=False) for side in (left, right)]
         rows = rows[~np.asarray(ascii_[0] & ascii_[1], np.bool_)]
     chosen = pa.array(rows)
     for row, *pair in zip(rows.tolist(), left.take(chosen).to_pylist(), right.take(chosen).to_pylist(), strict=True):
-        if dtype == "Json" and _agree(json_token, pair):
+        if meaning is not None and _agree(meaning, pair):
             codes[row] = Likeness.SAME
-        elif _agree(normal_form, pair) or (dtype == "Json" and _agree(json_token_nfc, pair)):
+        elif _agree(normal_form, pair) or (meaning is json_token and _agree(json_token_nfc, pair)):
             codes[row] = Likeness.NORMAL_FORM
     return codes
 

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trueup.contracts.contract import FeatureContract
+from trueup.contracts.dtypes import is_json
 from trueup.errors import ModelError
 from trueup.frame import FeatureFrame
 from trueup.parity.margins import WINDOW_ROWS, Codes, Marks, Share, block_numbers, blocks_of, share_of
@@ -49,10 +50,14 @@ TYPES: Mapping[str, str] = {
     "Json": "str",
     "Uuid": "str",
     "TimeUuid": "str",
+    "Decimal": "str",
     "Bytes": "bytes",
+    "PdfBytes": "bytes",
+    "ImageBytes": "bytes",
     "UnixTimestamp": "Timestamp",
 }
-"""Feast type -> GX's name of what `window_frame` (in `evidence.expectations`) makes of it; anything else is a list."""
+"""Feast type -> GX's name of what `window_frame` (in `evidence.expectations`) makes of it. Maps and structs are text,
+anything else is a list."""
 
 
 def suite_bytes(contract: FeatureContract, features: FeatureFrame, *, model: str) -> bytes:
@@ -168,7 +173,8 @@ def _drafts(contract: FeatureContract, features: FeatureFrame) -> Iterator[_Draf
     block = block_numbers(features.num_rows)
     for column in contract.columns:
         dtype = dtypes[column]
-        yield _Draft("expect_column_values_to_be_of_type", column, {"type_": TYPES.get(dtype, "list")})
+        type_ = "str" if is_json(dtype) else TYPES.get(dtype, "list")
+        yield _Draft("expect_column_values_to_be_of_type", column, {"type_": type_})
         values = features.values.column(column).combine_chunks()
         null = _null(values)
         yield _Draft("expect_column_values_to_not_be_null", column, {}, share_of(null, np.ones_like(null), block))

@@ -215,7 +215,7 @@ class ViewHistory:
         for i, item in enumerate(self._view.features):
             given, what = table[f"f{i}"], f"{self._what}: feature {item.name}"
             if not variation.declared_types:
-                column = plain_column(given, what=what)
+                column = plain_column(given, item.dtype, what=what)
             elif refuse:
                 column = feature_column(given, item.dtype, what=what)
             else:

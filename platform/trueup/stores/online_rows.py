@@ -16,6 +16,8 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import python_values_to_proto_values
 
+from trueup.contracts.documents import document_value
+from trueup.contracts.dtypes import document_kind
 from trueup.errors import SourceError
 from trueup.stores.asof import LatestRows
 
@@ -65,7 +67,10 @@ def _values(view: FeatureView, name: str, column: pa.ChunkedArray, dtype: Any) -
     field = _FIELDS.get(str(dtype))
     if field is None:
         try:
-            values: list[Value] = python_values_to_proto_values(column.to_pylist(), dtype.to_value_type())
+            given = column.to_pylist()
+            if document_kind(str(dtype)) is not None:
+                given = [None if text is None else document_value(text) for text in given]
+            values: list[Value] = python_values_to_proto_values(given, dtype.to_value_type())
         except (TypeError, ValueError) as error:
             raise SourceError(
                 f"feature view {view.name}: feature {name} cannot be written as {dtype}: {error}.",

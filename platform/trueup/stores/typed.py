@@ -2,7 +2,7 @@
 
 A declared type is what the online store holds, so history is read as the same: a declared float may round (it is
 what the declaration says), nothing else may lose a digit. NaN is null, and a `UnixTimestamp` has whole seconds, as
-in Feast's online bytes.
+in Feast's online bytes. Maps and structs are JSON text (`trueup.contracts.documents`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trueup.contracts.dtypes import arrow_type
+from trueup.contracts.documents import document_text
+from trueup.contracts.dtypes import arrow_type, document_kind
 from trueup.errors import InputError, SourceError
 
 _MICROS = pa.timestamp("us", tz="UTC")
@@ -20,7 +21,7 @@ _MICROS = pa.timestamp("us", tz="UTC")
 def feature_column(column: pa.ChunkedArray, dtype: str, *, what: str) -> pa.Array:
     """A source's column as Feast type `dtype`. Raises SourceError naming `what` if a value does not fit."""
     try:
-        return _cast(_one(column), arrow_type(dtype), seconds=True)
+        return _fit(_one(column), dtype, seconds=True)
     except pa.ArrowException as error:
         raise SourceError(
             f"{what} is {column.type} in the source and does not fit its declared type {dtype}: {_text(error)}",
@@ -33,16 +34,22 @@ def declared_or_plain_column(column: pa.ChunkedArray, dtype: str, *, what: str) 
     try:
         return feature_column(column, dtype, what=what)
     except SourceError:
-        return plain_column(column, what=what)
+        return plain_column(column, dtype, what=what)
 
 
-def plain_column(column: pa.ChunkedArray, *, what: str) -> pa.Array:
+def plain_column(column: pa.ChunkedArray, dtype: str, *, what: str) -> pa.Array:
     """A source's column as it is, whatever was declared: decoded, NaN as null, timestamps in microseconds UTC.
 
-    Raises SourceError naming `what` for what cannot be held so.
+    Of documents and decimals the text is as they are, wherever there is one. Raises SourceError naming `what` for what
+    cannot be held so.
     """
     try:
         array = _one(column)
+        if document_kind(dtype) is not None or "Decimal" in dtype:
+            try:
+                return _fit(array, dtype, seconds=False)
+            except pa.ArrowException:
+                pass  # what stands there is no such value, and is compared as what it is
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
         kind = array.type
@@ -80,17 +87,34 @@ def as_timestamps(micros: pa.Array) -> pa.Array:
     return micros.cast(_MICROS)
 
 
+def _fit(array: pa.Array, dtype: str, *, seconds: bool) -> pa.Array:
+    return _cast(array, arrow_type(dtype), seconds=seconds) if document_kind(dtype) is None else _documents(array)
+
+
+def _documents(array: pa.Array) -> pa.Array:
+    texts: list[str | None] = []
+    for row, value in enumerate(_decoded(array).to_pylist(maps_as_pydicts="strict")):
+        try:
+            texts.append(None if value is None else document_text(value))
+        except (ValueError, OverflowError) as error:
+            raise pa.ArrowInvalid(f"row {row}: {error}") from error
+    return pa.array(texts, pa.string())
+
+
 def _one(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def _cast(array: pa.Array, target: pa.DataType, *, seconds: bool) -> pa.Array:
+def _decoded(array: pa.Array) -> pa.Array:
     if isinstance(array, pa.ChunkedArray):  # a column of more than 2 GB of text stays in pieces
         raise pa.ArrowCapacityError("more than 2 GB in one column")
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if isinstance(array.type, pa.ExtensionType):
-        array = array.storage
+    return array.storage if isinstance(array.type, pa.ExtensionType) else array
+
+
+def _cast(array: pa.Array, target: pa.DataType, *, seconds: bool) -> pa.Array:
+    array = _decoded(array)
     if pa.types.is_floating(array.type):
         array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
     if pa.types.is_list(target) and _is_list(array.type) and target.value_type == _MICROS:

@@ -12,8 +12,11 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+from trueup.contracts.documents import document_text
+from trueup.contracts.dtypes import document_kind
 from trueup.errors import ContractError, StoreError
 from trueup.instants import EPOCH, as_utc
 from trueup.stores.native import fitting, integer, is_bool, unusable
@@ -55,32 +58,27 @@ _SCALARS = {
     32: "Json",
     36: "Uuid",
     37: "TimeUuid",
+    44: "Decimal",
 }
 _COLLECTIONS = {
     **{number + 10: f"Array({name})" for number, name in _SCALARS.items() if number <= 8},
     33: "Array(Json)",
     38: "Array(Uuid)",
     39: "Array(TimeUuid)",
+    45: "Array(Decimal)",
     **{number + 21: f"Set({name})" for number, name in _SCALARS.items() if number <= 8},
     40: "Set(Uuid)",
     41: "Set(TimeUuid)",
+    46: "Set(Decimal)",
 }
 _NESTED = {42: "Array(...)", 43: "Set(...)"}
-_UNSUPPORTED = {
-    20: "Map",
-    21: "Array(Map)",
-    34: "Struct",
-    35: "Array(Struct)",
-    44: "Decimal",
-    45: "Array(Decimal)",
-    46: "Set(Decimal)",
-    47: "ScalarMap",
-    48: "ZonedTimestamp",
-}
+_DOCUMENTS = {20: "Map", 21: "Array(Map)", 34: "Struct", 35: "Array(Struct)"}
+_UNSUPPORTED = {47: "ScalarMap", 48: "ZonedTimestamp"}
 _NULL_NUMBER = 19
 _NOT_A_TIME = varint(8 << 3) + varint(NULL_SECONDS)
-_NAMES = _SCALARS | _COLLECTIONS | _NESTED | _UNSUPPORTED
-_NUMBERS = {name: number for number, name in (_SCALARS | _COLLECTIONS).items()}
+_NAMES = _SCALARS | _COLLECTIONS | _NESTED | _DOCUMENTS | _UNSUPPORTED
+_NUMBERS = {name: number for number, name in (_SCALARS | _COLLECTIONS).items()} | {"PdfBytes": 1, "ImageBytes": 1}
+_DOCUMENT_NUMBERS = {name: number for number, name in _DOCUMENTS.items()}
 _WIRE = {"Int32": 0, "Int64": 0, "Bool": 0, "UnixTimestamp": 0, "Float64": 1, "Float32": 5}
 """Protobuf wire types; what is not here is length-delimited (2)."""
 _TAGS = {name: varint(number << 3 | _WIRE.get(name, 2)) for name, number in _NUMBERS.items()}
@@ -119,9 +117,9 @@ def has_value(raw: bytes, dtype: str, feature: str) -> bool:
     """Whether stored bytes are a value of the declared type; False for null.
 
     Raises StoredTypeError when they are a value of another type, unless it is the same under the declared
-    one. A value of a type that trueup does not know (maps, structs, decimals) passes unchecked.
+    one. A value of a type that trueup does not know (ScalarMap, ZonedTimestamp) passes unchecked.
     """
-    tag = _TAGS.get(dtype)
+    tag = _tag(dtype)
     if tag is not None and raw.startswith(tag):
         return raw != _NOT_A_TIME
     stored = stored_type(raw)
@@ -130,18 +128,24 @@ def has_value(raw: bytes, dtype: str, feature: str) -> bool:
     return stored is not None
 
 
+def _tag(dtype: str) -> bytes | None:
+    """How the bytes of a type begin; None for a nested collection, and for a type that trueup does not know."""
+    document = document_kind(dtype)
+    return _TAGS.get(dtype) if document is None else varint(_DOCUMENT_NUMBERS[document] << 3 | 2)
+
+
 def decoder(dtype: str, feature: str) -> Decode:
     """Bytes of a stored value to Python, for one feature. feature: `view:feature`, for messages.
 
     Null is None. UnixTimestamp is an aware UTC datetime (whole seconds, as Feast stores it), Json and Uuid
     are their text, arrays and sets are lists (in stored order; Feast stores a null inside a list as zero,
-    False or empty, only timestamps keep it as None). The function raises StoredTypeError when another type
+    False or empty, only timestamps keep it as None), maps and structs JSON text
+    (`trueup.contracts.documents`). The function raises StoredTypeError when another type
     is stored (an Int32 is read as Int64, text as Uuid: nothing is lost), StoreError when the bytes are no
     value at all. Raises ContractError for a type that trueup does not know.
     """
     payload = _payload_decoder(dtype)
-    nested = 42 if dtype.startswith("Array") else 43
-    tag = _TAGS.get(dtype, varint(nested << 3 | 2))
+    tag = _tag(dtype) or varint((42 if dtype.startswith("Array") else 43) << 3 | 2)
     start = len(tag)
 
     def decode(raw: bytes) -> Any:
@@ -164,6 +168,7 @@ def decoder(dtype: str, feature: str) -> Decode:
 
 def encoder(dtype: str) -> Encode:
     """A Python value of the declared type to the bytes Feast stores. None and a NaN scalar are null, as there.
+    Not of maps and structs, which have many bytes for one value.
 
     The function raises ValueError for a value of another type: what Feast would silently change (3.7 as
     Int64) is refused here. Raises ContractError for a type that trueup does not know.
@@ -265,17 +270,23 @@ _SCALAR_DECODERS: dict[str, Callable[[bytes, int], Any]] = {
     "Json": _text,
     "Uuid": _text,
     "TimeUuid": _text,
+    "Decimal": _text,
+    "PdfBytes": _rest,
+    "ImageBytes": _rest,
 }
 
 
 def _payload_decoder(dtype: str) -> Callable[[bytes, int], Any]:
     if dtype in _SCALAR_DECODERS:
         return _SCALAR_DECODERS[dtype]
+    if document := document_kind(dtype):
+        read = _read_maps if document in ("Array(Map)", "Array(Struct)") else _read_map
+        return lambda raw, at: document_text(read(_rest(raw, at)))
     match = _ITEM.fullmatch(dtype)
     if match and dtype in _NUMBERS:
         item = match[2]
         return lambda raw, at: _read_items(item, _rest(raw, at))
-    if match and _ITEM.fullmatch(match[2]):
+    if match and _ITEM.fullmatch(match[2]) and document_kind(match[2]) is None:
         _payload_decoder(match[2])  # refuses what is unknown
         return lambda raw, at: _read_nested(_rest(raw, at))
     raise _unknown_type(dtype)
@@ -319,27 +330,61 @@ def _read_items(item: str, data: bytes) -> list[Any]:
 
 def _read_nested(data: bytes) -> list[Any]:
     """A list of lists. Feast types the innermost lists by their Python values, not by the declaration."""
-    values: list[Any] = []
+    return [_read_any(inner) for inner in _messages(data)]
+
+
+def _read_maps(data: bytes) -> list[dict[str, Any]]:
+    return [_read_map(inner) for inner in _messages(data)]
+
+
+def _read_map(data: bytes) -> dict[str, Any]:
+    """Text -> value of whatever type it was stored as: protobuf's map, a message of key and value an entry."""
+    found: dict[str, Any] = {}
+    for entry in _messages(data):
+        parts: dict[int, bytes] = {1: b"", 2: b""}
+        at = 0
+        while at < len(entry):
+            tag, at = read_varint(entry, at)
+            parts[tag >> 3], at = _piece(entry, at)
+        found[parts[1].decode()] = _read_any(parts[2])
+    return found
+
+
+def _messages(data: bytes) -> list[bytes]:
+    """A `repeated` of messages."""
+    found = []
     at = 0
     while at < len(data):
         tag, at = read_varint(data, at)
         if tag != 0x0A:
             raise IndexError
-        length, at = read_varint(data, at)
-        inner = data[at : at + length]
-        if len(inner) != length:
-            raise IndexError
-        at += length
-        stored = stored_type(inner)
-        if stored is None:
-            values.append(None)  # also what Feast makes of an empty inner list
-            continue
-        start = read_varint(inner, 0)[1]
-        if stored in _NESTED.values():
-            values.append(_read_nested(_rest(inner, start)))
-        else:
-            values.append(_payload_decoder(stored)(inner, start))
-    return values
+        piece, at = _piece(data, at)
+        found.append(piece)
+    return found
+
+
+def _piece(data: bytes, at: int) -> tuple[bytes, int]:
+    """What follows a length, and where it ends."""
+    length, at = read_varint(data, at)
+    piece = data[at : at + length]
+    if len(piece) != length:
+        raise IndexError
+    return piece, at + length
+
+
+def _read_any(raw: bytes) -> Any:
+    """A value of the type its bytes name; None for null, which is also what Feast makes of an empty inner list."""
+    stored = stored_type(raw)
+    if stored is None:
+        return None
+    start = read_varint(raw, 0)[1]
+    if stored in _NESTED.values():
+        return _read_nested(_rest(raw, start))
+    if stored in _DOCUMENTS.values():
+        data = _rest(raw, start)
+        return _read_map(data) if stored in ("Map", "Struct") else _read_maps(data)
+    value = _payload_decoder(stored)(raw, start)
+    return Decimal(value) if stored == "Decimal" else value
 
 
 # Encoding ------------------------------------------------------------------------------------------------------------
@@ -404,6 +449,12 @@ def _encode_json(value: Any) -> bytes:
     return value.encode()
 
 
+def _encode_decimal(value: Any) -> bytes:
+    if not isinstance(value, str | Decimal):
+        raise unusable(value, "a decimal or its digits")
+    return str(value).encode()
+
+
 def _encode_uuid(value: Any) -> bytes:
     return str(value).encode()
 
@@ -420,6 +471,9 @@ _SCALAR_ENCODERS: dict[str, Encode] = {
     "Json": _encode_json,
     "Uuid": _encode_uuid,
     "TimeUuid": _encode_uuid,
+    "Decimal": _encode_decimal,
+    "PdfBytes": _encode_bytes,
+    "ImageBytes": _encode_bytes,
 }
 _NULL_ITEMS: dict[str, Any] = {
     "Bytes": b"",
@@ -432,6 +486,7 @@ _NULL_ITEMS: dict[str, Any] = {
     "UnixTimestamp": NULL_SECONDS,
     "Uuid": "",
     "TimeUuid": "",
+    "Decimal": "",
 }
 """What Feast stores for a null inside a list: protobuf has none."""
 

@@ -34,14 +34,14 @@ def odfv(code: str, name: str = "made") -> OnDemand:
         mode="python",
         inputs=(("v", "a"), ("v", "weird")),
         request=(),
-        outputs=(Field("out", "Float64"), Field("odd", "Struct")),
+        outputs=(Field("out", "Float64"), Field("odd", "ZonedTimestamp")),
         code=code,
     )
 
 
 def contract(*on_demand: OnDemand) -> FeatureContract:
     source = Source("FileSource", "t", None, None, {"source": "x"}, {})
-    view = View("v", "v", (JoinKey("k", "Int64", "k"),), (Field("a", "Int64"), Field("weird", "Map")), None, source)
+    view = View("v", "v", (JoinKey("k", "Int64", "k"),), (Field("a", "Int64"), Field("weird", "ScalarMap")), None, source)
     outputs = tuple((item.name, "out") for item in on_demand)
     return FeatureContract("p", "s", (("v", "a"), ("v", "weird"), *outputs), (view,), on_demand)
 
@@ -73,8 +73,8 @@ def test_an_unknown_type_takes_only_what_needs_it() -> None:
     assert [item.name for item in found.contract.views[0].features] == ["a"]
     assert found.contract.on_demand[0].inputs == (("v", "a"),)
     assert found.left_out == {
-        "v__weird": "its type Map is not supported",
-        "needs__out": "its input v:weird: its type Map is not supported",
+        "v__weird": "its type ScalarMap is not supported",
+        "needs__out": "its input v:weird: its type ScalarMap is not supported",
     }
     assert list(found.contract.schema.names) == ["v__a", "made__out"]
 

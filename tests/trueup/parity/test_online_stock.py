@@ -94,9 +94,9 @@ def test_a_repository_as_feast_left_it_passes(tmp_path: Path, client: redis.Redi
     drivers = check(template(tmp_path, offline=offline, online=config))
     assert verdicts(drivers) == dict.fromkeys(DRIVERS, "pass")
     for result in drivers.values():
-        assert (result.rows, result.compared, result.counts.stale_equal) == (5, 20, 0)
-        left_out = [feature for feature in result.features.values() if feature.counts.uncompared]
-        assert [feature.dtype[:6] for feature in left_out] == ["Map", "Struct"]
+        assert (result.rows, result.compared, result.counts.stale_equal) == (5, 30, 0)
+        assert not any(feature.counts.uncompared for feature in result.features.values())
+        assert {"Map", "Json"} <= {feature.dtype for feature in result.features.values()}
     found = check(mixed(tmp_path, offline=offline, online=config))
     assert set(verdicts(found).values()) == {"pass"}
     assert {name: result.rows for name, result in found.items() if name != "nobody"} == dict.fromkeys(
@@ -128,8 +128,8 @@ def test_a_feature_service_and_a_view_narrow_what_is_checked(tmp_path: Path) -> 
                 "conv_rate",
                 "acc_rate",
                 "avg_daily_trips",
-                "driver_config",
                 "driver_metadata",
+                "driver_config",
                 "driver_profile",
             )
         ]
@@ -212,7 +212,7 @@ def test_what_the_store_serves_past_the_ttl_is_a_finding_where_its_read_applies_
     store = template(tmp_path, offline="dask", online=SQLITE)
     later = (NOW + timedelta(days=3)).isoformat()
     found = check(store, views=["driver_hourly_stats"], now=later)["driver_hourly_stats"]
-    assert (found.mismatched, found.by_cause) == (20, {"ttl_not_enforced": 20})
+    assert (found.mismatched, found.by_cause) == (30, {"ttl_not_enforced": 30})
 
 
 def test_the_same_bytes_are_expired_to_a_store_that_applies_the_ttl(tmp_path: Path, client: redis.Redis) -> None:
@@ -354,10 +354,10 @@ def test_the_command_exits_0_1_and_2_and_prints_json(tmp_path: Path, client: red
         return result.exit_code, json.loads(result.stdout)
 
     code, report = run()
-    assert (code, report["summary"]["online"]["compared"]) == (0, 40)
+    assert (code, report["summary"]["online"]["compared"]) == (0, 60)
     assert "Feast's registry" in report["facts"]["ledger"]
     code, report = run("--now", (NOW + timedelta(days=3)).isoformat(), "--view", DRIVERS[0])
-    assert (code, report["summary"]["online"]["by_cause"]) == (1, {"ttl_not_enforced": 20})
+    assert (code, report["summary"]["online"]["by_cause"]) == (1, {"ttl_not_enforced": 30})
     client.flushall()
     code, report = run("--now", (NOW - timedelta(days=30)).isoformat())
     assert (code, report["summary"]["online"]["compared"]) == (2, 0)

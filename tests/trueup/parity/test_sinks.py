@@ -68,7 +68,7 @@ def one(subject: str = "model", feature: str = "f", *, mismatched: int = 1, poli
 
 def partly() -> Report:
     """Of two features one could not be compared."""
-    features = {"f": FeatureResult("Int64", Counts(4, 4)), "g": FeatureResult("Map", Counts(uncompared={"a Map": 4}))}
+    features = {"f": FeatureResult("Int64", Counts(4, 4)), "g": FeatureResult("ScalarMap", Counts(uncompared={"a ScalarMap": 4}))}
     return Report(START, START, (Result("online", "view", None, "served", None, "c0ffee", 4, features),))
 
 
@@ -82,7 +82,7 @@ def terminal(report: Report) -> str:
 
 
 def test_a_feature_that_could_not_be_compared_is_told_in_every_form_and_no_passed_case() -> None:
-    said = "4 values of g not compared: a Map"
+    said = "4 values of g not compared: a ScalarMap"
     report = partly()
     assert report.verdict == "pass"
     assert said in terminal(report)
@@ -96,10 +96,10 @@ def test_a_feature_that_could_not_be_compared_is_told_in_every_form_and_no_passe
 
 
 def test_where_no_feature_can_be_compared_the_reason_is_said() -> None:
-    features = {"g": FeatureResult("Map", Counts(uncompared={"a Map": 4}))}
+    features = {"g": FeatureResult("ScalarMap", Counts(uncompared={"a ScalarMap": 4}))}
     report = Report(START, START, (Result("online", "view", None, "served", None, None, 4, features),))
     assert report.verdict == "could not run"
-    assert "Nothing was compared: 4 values of g: a Map." in terminal(report)
+    assert "Nothing was compared: 4 values of g: a ScalarMap." in terminal(report)
 
 
 def test_what_was_not_run_is_told_once_for_each_reason() -> None:

@@ -126,7 +126,7 @@ def test_a_batch_that_raises_has_no_value_for_any_of_its_rows(mode: str) -> None
 
 
 def test_an_input_of_a_type_trueup_has_no_values_of_is_given_as_null() -> None:
-    candidate = Candidate(view(), {"limit": "Float64"}, {}, nulls={"stats__x": "Map"})
+    candidate = Candidate(view(), {"limit": "Float64"}, {}, nulls={"stats__x": "ScalarMap"})
     made = candidate.rows("real", "of a test", pa.table({"limit": [1.0, 2.0]}))
     assert made.rows.column("stats__x").to_pylist() == [None, None]
     result = check_transforms(TriedView(view(), (made,), AT))

@@ -33,12 +33,16 @@ REFUSED = "its function fails on the row, each time"
 
 @dataclass(frozen=True)
 class RowSet:
-    """Rows to try a view on: columns `view__feature` and request fields, typed. name: what they are (`real`,
-    `generated`), as a sample names its row. source: where they come from, in words."""
+    """Rows to try a view on: columns `view__feature` and request fields, typed.
+
+    name: what they are (`real`, `generated`), as a sample names its row. source: where they come from, in words.
+    dtypes: column -> Feast type name.
+    """
 
     name: str
     source: str
     rows: pa.Table
+    dtypes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def check_transforms(tried: TriedView) -> Result:
     total, refused = Tally(), 0
     notes = dict(tried.notes)
     for rows in tried.sets:
-        proof = prove_row_wise(tried.view, rows.rows, seed=tried.seed)
+        proof = prove_row_wise(tried.view, rows.rows, dtypes=rows.dtypes, seed=tried.seed)
         total += tally_pairs(_pairs(tried, rows, proof))
         refused += len(proof.refused)
         notes |= _notes(rows, proof)

@@ -51,7 +51,8 @@ class Candidate:
 
     def rows(self, name: str, source: str, columns: pa.Table) -> RowSet:
         absent = {column: pa.nulls(columns.num_rows) for column in self.nulls}
-        return RowSet(name, source, pa.table({**{item: columns.column(item) for item in self.types}, **absent}))
+        rows = pa.table({**{item: columns.column(item) for item in self.types}, **absent})
+        return RowSet(name, source, rows, self.types)
 
 
 @dataclass(frozen=True)
