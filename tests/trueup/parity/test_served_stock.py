@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
-from feast import FeatureStore
+from feast import FeatureService, FeatureStore
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from tests.trueup.parity.log_repo import Ran, trueup
 from tests.trueup.parity.stock import TIMES, documents, quiet, redis_over_tcp, template
 from tests.trueup.parity.stock_log import SERVICE, changed, log, serve
@@ -20,6 +21,8 @@ from tests.trueup.parity.stock_log import SERVICE, changed, log, serve
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::UserWarning:feast", "ignore::RuntimeWarning:feast", "ignore::FutureWarning"
 )
+
+FRESH = "driver_hourly_stats_fresh"
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +98,25 @@ def test_a_log_of_maps_structs_and_decimals_in_arrows_own_types_is_compared(tmp_
         ran = check(store, folder, "--service", "docs_v1")
         assert (ran.code, ran.result.compared) == (int(spoiled), 21)
         assert ran.result.failing == (("docs__pair",) if spoiled else ())
+
+
+def test_views_that_were_never_materialized_are_missing_and_no_fallback(tmp_path: Path) -> None:
+    config = {"type": "sqlite", "path": "data/online_store.db"}
+    store = template(tmp_path, offline="dask", online=config, materialize=False)
+    drivers = [1001, 1002, 1003, 1004, 1005] * 4
+    with quiet(), chdir(str(store.repo_path)):
+        views = [store.get_feature_view(name)[["acc_rate"]] for name in ("driver_hourly_stats", FRESH)]
+        store.apply([FeatureService(name="two", features=views)])
+    columns = {
+        "driver_id": drivers,
+        "__log_timestamp": pa.array([datetime.now(UTC)] * 20, TIMES),
+        "__request_id": [str(row) for row in range(20)],
+    }
+    for name in ("driver_hourly_stats", FRESH):
+        columns[f"{name}__acc_rate"] = pa.nulls(20, pa.float32())
+        columns[f"{name}__acc_rate__status"] = pa.array([FieldStatus.Value("NOT_FOUND")] * 20, pa.int32())
+    folder = tmp_path / "log"
+    folder.mkdir()
+    pq.write_table(pa.table(columns), folder / "rows.parquet")
+    ran = check(store, folder, "--service", "two")
+    assert (ran.code, ran.result.by_cause) == (1, {"missing_online": 40})
