@@ -24,6 +24,7 @@ from trueup.eventlog.layout import SUFFIX
 from trueup.eventlog.logged import LoggedRows, foreign_rows, known_columns
 from trueup.eventlog.parquet import Damaged, Footer, as_plain, files_under, read_batches, read_footer
 from trueup.eventlog.records import LOG_TIMESTAMP, event_timestamp
+from trueup.wording import counted
 
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -107,7 +108,7 @@ class ServiceLog:
         if self.aside:
             rows = sum(file.footer.rows for file in self.aside)
             names = _names(file.footer.path for file in self.aside)
-            found["Parquet files that are no log of the service"] = f"{names} ({rows:,} rows)"
+            found["Parquet files that are no log of the service"] = f"{names} ({counted(rows, 'row')})"
         if self.log.others:
             found["files that are no Parquet"] = _names(self.log.others)
         if unknown := self.unknown_columns():

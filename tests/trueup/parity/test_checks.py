@@ -192,8 +192,8 @@ def test_two_models_scored_on_one_request_are_read_once(world: World) -> None:
     said: list[str] = []
     world.served_report(cards=cards, progress=said.append)
     assert [now for now in said if now.startswith("recompute")] == [
-        "recompute plane as served, 1 rows",
-        "recompute airport as served, 1 rows",
+        "recompute plane as served, 1 row",
+        "recompute airport as served, 1 row",
     ]
 
 

@@ -331,7 +331,7 @@ def test_two_columns_of_one_name_are_no_log(repo: LogRepo) -> None:
     ran = repo.check()
     assert ran.report is not None
     assert (ran.code, ran.report.cells[0].rows) == (2, 2)
-    assert "1 rows are not compared: b.parquet has two columns named 'driver_id'" in str(ran.report.cells[1].problem)
+    assert "1 row not compared: b.parquet has two columns named 'driver_id'" in str(ran.report.cells[1].problem)
 
 
 def test_damage_within_a_file_leaves_the_rows_before_it(repo: LogRepo) -> None:
@@ -359,7 +359,7 @@ def test_other_files_in_the_directory_are_said(repo: LogRepo) -> None:
     assert (ran.code, ran.result.notes) == (
         0,
         {
-            "Parquet files that are no log of the service": "source.parquet (1 rows)",
+            "Parquet files that are no log of the service": "source.parquet (1 row)",
             "files that are no Parquet": "notes.txt",
         },
     )

@@ -19,6 +19,7 @@ from trueup.parity.compare import Mask, add_counts
 from trueup.parity.evidence.recompute import distinct, micros
 from trueup.parity.evidence.repeats import Repeats
 from trueup.parity.evidence.sample import in_sample
+from trueup.wording import counted
 
 BATCH_ROWS = 500_000
 """Rows compared at a time: each source is read once a chunk, so fewer, larger chunks are faster."""
@@ -68,10 +69,10 @@ class LeftOut:
             return None
         unknown = any(file.rows is None for file in self.damaged)
         rows = sum(file.rows or 0 for file in self.damaged)
-        how_many = "nobody can say how many rows they hold" if unknown else f"{rows:,} rows are not compared"
+        how_many = "nobody can say how many rows they hold" if unknown else f"{counted(rows, 'row')} not compared"
         named = "; ".join(f"{_relative(file.path, root)} {file.problem}" for file in self.damaged[:3])
         more = f"; and {len(self.damaged) - 3} more" if len(self.damaged) > 3 else ""
-        return f"{len(self.damaged)} files of the log are left out, {how_many}: {named}{more}"
+        return f"{counted(len(self.damaged), 'file')} of the log left out, {how_many}: {named}{more}"
 
 
 def chunks(

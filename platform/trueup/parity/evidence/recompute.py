@@ -31,6 +31,7 @@ from trueup.stores.duckdb_tables import connect
 from trueup.stores.history import ViewHistory, ViewRows
 from trueup.stores.landing import out_of_order
 from trueup.stores.ledger import Ledger, Run
+from trueup.wording import counted
 
 INSTANT = "__trueup_instant"
 """Column of a row's own instant. A name of ours: a request may have one of any other name."""
@@ -187,7 +188,7 @@ class Source:
             history, positions = self._history(view, rows)
             read = history.read(reading.rule.known_at, reading.variation, positions, refuse=False)
         else:
-            self._progress(f"recompute {view.name} {describe_reading(reading)}, {len(rows):,} rows")
+            self._progress(f"recompute {view.name} {describe_reading(reading)}, {counted(len(rows), 'row')}")
             with connect() as connection:
                 asked = self._distinct.take(pa.array(rows))
                 with open_history(
@@ -210,7 +211,7 @@ class Source:
             if held is not None:
                 held.stack.close()
             every = np.union1d(self._gathered, rows)
-            self._progress(f"gather the history of {view.name} for {len(every):,} rows")
+            self._progress(f"gather the history of {view.name} for {counted(len(every), 'row')}")
             stack = self._open.enter_context(ExitStack())
             connection = stack.enter_context(connect())
             asked = self._distinct.take(pa.array(every))

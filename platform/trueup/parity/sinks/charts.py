@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from trueup.parity.causes import UNEXPLAINED
 from trueup.parity.results import Bin, Bucket, Drift, Profile
-from trueup.parity.sinks.words import counted, figure, limit_text, number, percent, when
+from trueup.parity.sinks.words import figure, limit_text, number, percent, when
+from trueup.wording import counted
 
 COLOURS = 8
 """Causes that have a colour of their own; the rest share one."""

@@ -26,7 +26,6 @@ from trueup.parity.sinks.words import (
     Line,
     causes_of,
     checked,
-    counted,
     figure,
     figures,
     found_causes,
@@ -43,6 +42,7 @@ from trueup.parity.sinks.words import (
     visible,
     when,
 )
+from trueup.wording import counted
 
 MOST_OPEN = 3
 """Feature tables that are open when the page opens; in a long report the others wait for a click."""

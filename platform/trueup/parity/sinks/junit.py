@@ -19,7 +19,6 @@ from trueup.parity.results import AnyResult, DriftResult, ExpectationResult, Fea
 from trueup.parity.sinks.words import (
     asserted,
     checked,
-    counted,
     exceeded,
     figure,
     left_out,
@@ -31,6 +30,7 @@ from trueup.parity.sinks.words import (
     told,
     visible,
 )
+from trueup.wording import counted
 
 
 @dataclass(frozen=True)

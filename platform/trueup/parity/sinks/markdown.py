@@ -13,7 +13,6 @@ from trueup.parity.results import ExpectationResult, Result, Verdict
 from trueup.parity.sinks.words import (
     asserted,
     causes_of,
-    counted,
     farthest,
     figure,
     figures,
@@ -27,6 +26,7 @@ from trueup.parity.sinks.words import (
     told,
     visible,
 )
+from trueup.wording import counted
 
 MOST_ROWS = 10
 """Features, drifted features and failed expectations that are listed; the rest is counted."""

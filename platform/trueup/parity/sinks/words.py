@@ -14,6 +14,7 @@ from trueup.parity.causes import BY_NAME, UNEXPLAINED
 from trueup.parity.policy import STRICT
 from trueup.parity.report import Report
 from trueup.parity.results import AnyResult, Drift, DriftResult, Expectation, ExpectationResult, Result, Verdict
+from trueup.wording import counted
 
 RULES: Mapping[str, str] = {
     "served": "what the online store held at the time",
@@ -72,11 +73,6 @@ def figure(value: float) -> str:
     digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
     text = f"{value:,.{digits}f}"
     return text.rstrip("0").rstrip(".") if digits else text
-
-
-def counted(value: int, noun: str) -> str:
-    """`1 value`, `2 values`."""
-    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
 
 
 def when(instant: datetime) -> str:
