@@ -11,7 +11,7 @@ from feast import FeatureStore
 
 from trueup.contracts.extract import extract_contract
 from trueup.instants import Clock, utc_now
-from trueup.models.bundle import Bundle, matrix
+from trueup.models.bundle import Bundle, check_inputs, matrix
 from trueup.models.card import ModelCard
 from trueup.models.environment import take_environment
 from trueup.models.git import git_state
@@ -78,6 +78,7 @@ def train(
     started = clock()
     git = git_state(repo)  # before the work, which may take long: the tree as it was when this code was loaded
     contract = extract_contract(FeatureStore(repo_path=str(repo)), recipe.feature_service)
+    check_inputs(contract)
     data = build_training_set(recipe, contract, repo=repo, now=started, ledger=ledger, progress=progress)
     inputs = matrix(data.features, contract.columns)
     tell(f"{recipe.model.params.max_iter} trees on {data.counts.train:,} rows")

@@ -16,6 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trueup.contracts.contract import FeatureContract
+from trueup.contracts.dtypes import document_kind
 from trueup.errors import ContractError, ModelError
 from trueup.frame import FeatureFrame
 from trueup.models.card import ModelCard
@@ -52,6 +54,14 @@ class Bundle:
         return np.ascontiguousarray(probabilities[:, 1], dtype=np.float64)
 
 
+def check_inputs(contract: FeatureContract) -> None:
+    """Raises ContractError for a feature that is text in a frame and stands for something else: a map, a decimal."""
+    for column in contract.columns:
+        dtype = contract.dtypes[column]
+        if document_kind(dtype) is not None or "Decimal" in dtype:
+            raise _not_eaten(column, dtype)
+
+
 def matrix(frame: FeatureFrame, inputs: Sequence[str]) -> pd.DataFrame:
     """The columns `inputs`, in that order, as an estimator eats them.
 
@@ -84,7 +94,11 @@ def _column(name: str, values: pa.ChunkedArray) -> npt.NDArray[Any]:
         return micros / 1e6
     if pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_boolean(dtype):
         return _floats(values)
-    raise ContractError(
+    raise _not_eaten(name, str(dtype))
+
+
+def _not_eaten(name: str, dtype: str) -> ContractError:
+    return ContractError(
         f"feature {name} is {dtype}; a model eats numbers, booleans, strings and instants.",
         hint="Leave it out of the feature service, or turn it into one of them in the feature's definition.",
     )

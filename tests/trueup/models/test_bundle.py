@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +15,10 @@ from hypothesis import strategies as st
 from tests.trueup.models.examples import CITIES, CONTRACT, PINNED, bundle, card, frame, many_rows
 from threadpoolctl import threadpool_limits
 
+from trueup.contracts.contract import FeatureContract, Field
 from trueup.errors import ContractError, ModelError
 from trueup.frame import FeatureFrame
-from trueup.models.bundle import Bundle, matrix
+from trueup.models.bundle import Bundle, check_inputs, matrix
 
 BUNDLE = bundle()
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -129,3 +132,12 @@ def test_a_model_of_other_classes_is_refused() -> None:
 
     with pytest.raises(ModelError, match=r"model buyers: its classes are \[0, 1, 2\]; a bundle needs exactly 0 and 1"):
         Bundle(card(), Three())
+
+
+@pytest.mark.parametrize("dtype", ["Map", "Struct({a: Int64})", "Array(Map)", "Decimal", "Set(Decimal)"])
+def test_a_feature_that_is_text_only_in_a_frame_is_refused_before_training(dtype: str) -> None:
+    view = replace(CONTRACT.views[0], features=(Field("f", dtype),))
+    contract = FeatureContract("p", "s", ((view.name, "f"),), (view,))
+    check_inputs(CONTRACT)
+    with pytest.raises(ContractError, match=rf"{view.name}__f is {re.escape(dtype)}; a model eats numbers"):
+        check_inputs(contract)
