@@ -41,7 +41,9 @@ def odfv(code: str, name: str = "made") -> OnDemand:
 
 def contract(*on_demand: OnDemand) -> FeatureContract:
     source = Source("FileSource", "t", None, None, {"source": "x"}, {})
-    view = View("v", "v", (JoinKey("k", "Int64", "k"),), (Field("a", "Int64"), Field("weird", "ScalarMap")), None, source)
+    view = View(
+        "v", "v", (JoinKey("k", "Int64", "k"),), (Field("a", "Int64"), Field("weird", "ScalarMap")), None, source
+    )
     outputs = tuple((item.name, "out") for item in on_demand)
     return FeatureContract("p", "s", (("v", "a"), ("v", "weird"), *outputs), (view,), on_demand)
 

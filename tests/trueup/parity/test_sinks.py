@@ -68,7 +68,10 @@ def one(subject: str = "model", feature: str = "f", *, mismatched: int = 1, poli
 
 def partly() -> Report:
     """Of two features one could not be compared."""
-    features = {"f": FeatureResult("Int64", Counts(4, 4)), "g": FeatureResult("ScalarMap", Counts(uncompared={"a ScalarMap": 4}))}
+    features = {
+        "f": FeatureResult("Int64", Counts(4, 4)),
+        "g": FeatureResult("ScalarMap", Counts(uncompared={"a ScalarMap": 4})),
+    }
     return Report(START, START, (Result("online", "view", None, "served", None, "c0ffee", 4, features),))
 
 
