@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
@@ -78,11 +78,19 @@ def _reader(dtype: str) -> Callable[[Any], Any] | None:
         return document_value
     if dtype in ("Array(Decimal)", "Set(Decimal)"):
         return _decimals
-    return Decimal if dtype == "Decimal" else None
+    return _decimal if dtype == "Decimal" else None
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ContractError(f"{text!r} is stored as a Decimal and is none; mend it where it is written.") from None
 
 
 def _decimals(texts: Sequence[str | None]) -> list[Decimal | None]:
-    return [None if text is None else Decimal(text) for text in texts]
+    # Feast stores a null among them as the empty text.
+    return [_decimal(text) if text else None for text in texts]
 
 
 def evaluate(

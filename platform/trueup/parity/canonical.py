@@ -35,12 +35,15 @@ def normal_form(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def json_token(text: str, *, nfc: bool = False) -> Token:
+def json_token(text: str, *, nfc: bool = False, nulls: bool = True) -> Token:
     """What a JSON text says: objects without order (of a name given twice the last counts, as parsers do it),
-    numbers by exact value, however they are written. A text that is no JSON stands for itself."""
+    numbers by exact value, however they are written. A text that is no JSON stands for itself.
+
+    nulls: whether a name that is null is another thing than none; not so in a map or struct, which Arrow may have held.
+    """
     try:
         said = json.loads(text, parse_int=_decimal, parse_float=_decimal, parse_constant=_refuse)
-        return ("json", _said(said, nfc))
+        return ("json", _said(said, nfc, nulls))
     except (ValueError, RecursionError):
         return ("no json", _text(text, nfc))
 
@@ -71,7 +74,7 @@ def _tokens(array: pa.Array, dtype: str | None, nfc: bool) -> list[Token]:
         case "number":
             return [_number(value) for value in array.to_pylist()]
         case "text" if is_json(dtype):
-            return [json_token(value, nfc=nfc) for value in array.to_pylist()]
+            return [json_token(value, nfc=nfc, nulls=dtype == "Json") for value in array.to_pylist()]
         case "text" if dtype == "Decimal":
             return [decimal_token(value) for value in array.to_pylist()]
         case "text":
@@ -127,14 +130,15 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _said(value: Any, nfc: bool) -> Token:
+def _said(value: Any, nfc: bool, nulls: bool) -> Token:
     match value:
         case tuple():
             return value
         case dict():
-            return ("object", frozenset((_text(name, nfc), _said(item, nfc)) for name, item in value.items()))
+            kept = ((name, item) for name, item in value.items() if nulls or item is not None)
+            return ("object", frozenset((_text(name, nfc), _said(item, nfc, nulls)) for name, item in kept))
         case list():
-            return ("list", *(_said(item, nfc) for item in value))
+            return ("list", *(_said(item, nfc, nulls) for item in value))
         case str():
             return ("text", _text(value, nfc))
         case _:

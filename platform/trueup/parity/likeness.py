@@ -28,9 +28,6 @@ Codes = npt.NDArray[np.int8]
 Rows = npt.NDArray[np.int64]
 
 
-json_token_nfc = partial(json_token, nfc=True)
-
-
 class Likeness(IntEnum):
     """From the same to having nothing in common. Of a value with parts it is the worst of its parts."""
 
@@ -95,7 +92,7 @@ def _different_where(differs: npt.NDArray[np.bool_]) -> Codes:
 def _texts(left: pa.Array, right: pa.Array, dtype: str | None) -> Codes:
     codes = _different_where(~np.asarray(pc.equal(left, right).to_numpy(zero_copy_only=False), np.bool_))
     rows = np.flatnonzero(codes)
-    meaning = json_token if is_json(dtype) else decimal_token if dtype == "Decimal" else None
+    meaning, composed = _meanings(dtype)
     if meaning is None:
         # Of two ASCII texts none has another normal form.
         chosen = pa.array(rows)
@@ -105,9 +102,17 @@ def _texts(left: pa.Array, right: pa.Array, dtype: str | None) -> Codes:
     for row, *pair in zip(rows.tolist(), left.take(chosen).to_pylist(), right.take(chosen).to_pylist(), strict=True):
         if meaning is not None and _agree(meaning, pair):
             codes[row] = Likeness.SAME
-        elif _agree(normal_form, pair) or (meaning is json_token and _agree(json_token_nfc, pair)):
+        elif _agree(normal_form, pair) or _agree(composed, pair):
             codes[row] = Likeness.NORMAL_FORM
     return codes
+
+
+def _meanings(dtype: str | None) -> tuple[Callable[[str], Any] | None, Callable[[str], Any]]:
+    """What a text of the type says, exactly (None: nothing but itself) and in normal form C."""
+    if is_json(dtype):
+        said = partial(json_token, nulls=dtype == "Json")
+        return said, partial(said, nfc=True)
+    return decimal_token if dtype == "Decimal" else None, normal_form
 
 
 def _agree(meaning: Callable[[str], Any], pair: Sequence[str]) -> bool:

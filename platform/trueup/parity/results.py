@@ -408,8 +408,10 @@ def joint_verdict(results: Iterable[AnyResult]) -> Verdict:
     return "could not run" if not verdicts or "could not run" in verdicts else "pass"
 
 
-def joint_summary(results: tuple[Result, ...]) -> dict[str, Any]:
-    """The totals of several results."""
+def joint_summary(results: tuple[Result, ...]) -> dict[str, Any] | None:
+    """The totals of several results; None of a check that was not run."""
+    if not results:
+        return None
     totals: dict[str, Any] = {"verdict": joint_verdict(results)}
     for name in ("rows", "compared", "mismatched", "unexplained", "during_materialization"):
         totals[name] = sum(getattr(result, name) for result in results)

@@ -161,6 +161,8 @@ def decoder(dtype: str, feature: str) -> Decode:
                 return _payload_decoder(stored)(raw, read_varint(raw, 0)[1])
         except (IndexError, struct.error, UnicodeDecodeError, ArithmeticError):
             raise _not_a_value(feature, raw) from None
+        except KeyError as inner:
+            raise StoreError(f"{feature}: it holds a {inner.args[0]}, which trueup cannot read.") from None
         raise StoredTypeError(feature, stored, dtype)
 
     return decode
@@ -373,10 +375,15 @@ def _piece(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _read_any(raw: bytes) -> Any:
-    """A value of the type its bytes name; None for null, which is also what Feast makes of an empty inner list."""
+    """A value of the type its bytes name; None for null, which is also what Feast makes of an empty inner list.
+
+    Raises KeyError for a type that trueup does not know.
+    """
     stored = stored_type(raw)
     if stored is None:
         return None
+    if stored in _UNSUPPORTED.values():
+        raise KeyError(stored)
     start = read_varint(raw, 0)[1]
     if stored in _NESTED.values():
         return _read_nested(_rest(raw, start))

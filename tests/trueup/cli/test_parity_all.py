@@ -20,6 +20,7 @@ from trueup.cli import app
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import TrueupError
 from trueup.eventlog.writer import LogWriter
+from trueup.parity.config import load_config
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::RuntimeWarning", "ignore::FutureWarning"
@@ -154,9 +155,16 @@ def test_the_settings_are_shown_and_the_example_is_one_that_loads(store: Feature
     shown = CliRunner().invoke(app, ["parity", "config", "--repo", str(store.repo_path), "--json"])
     assert json.loads(shown.stdout)["fail_on"] is None
     example = CliRunner().invoke(app, ["parity", "config", "--example"])
-    (Path(str(store.repo_path)) / "parity.toml").write_text(example.stdout)
+    path = Path(str(store.repo_path)) / "parity.toml"
+    path.write_text(example.stdout)
+    settled = load_config(path)
+    assert settled.fail_on == ("unexplained", "late_arrival")
+    # It names the features of our own repository, and the settings are checked as a job checks them.
+    with pytest.raises(TrueupError, match="which no checked feature service has"):
+        CliRunner().invoke(app, ["parity", "config", "--repo", str(store.repo_path)], catch_exceptions=False)
+    path.write_text("[allowed]\ndriver_hourly_stats__conv_rate = 0.5\n")
     shown = CliRunner().invoke(app, ["parity", "config", "--repo", str(store.repo_path), "--json"])
-    assert json.loads(shown.stdout)["fail_on"] == ["unexplained", "late_arrival"]
+    assert json.loads(shown.stdout)["allowed"] == {"driver_hourly_stats__conv_rate": 0.5}
 
 
 @pytest.mark.parametrize("name", ["absent", "absent/*.parquet"])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.eventlog.lossless import fitted
+from trueup.eventlog.lossless import as_declared, fitted
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.floats() | st.integers(-(2**70), 2**70).map(float) | st.sampled_from([2.0**63, -(2.0**63), 2.0**53])
@@ -86,3 +86,29 @@ def test_an_instant_without_a_zone_is_utc_and_a_day_its_midnight() -> None:
         assert (array.to_pylist(), misfit.any()) == ([noon.replace(tzinfo=UTC)], False)
     array, _ = fitted(pa.array([date(2013, 11, 1)]), declared)
     assert array.to_pylist() == [datetime(2013, 11, 1, tzinfo=UTC)]
+
+
+STRUCT = pa.struct([("b", pa.int64()), ("a", pa.string())])
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "dtype", "expected", "misfit"),
+    [
+        ([{"b": 1, "a": None}, None], STRUCT, "Struct({a: String, b: Int64})", ['{"a":null,"b":1}', None], [False] * 2),
+        ([[("b", "x"), ("a", "y")]], pa.map_(pa.string(), pa.string()), "Map", ['{"a":"y","b":"x"}'], [False]),
+        ([[(1, "x")], []], pa.map_(pa.int64(), pa.string()), "Map", [None, "{}"], [True, False]),
+        ([[{"b": 1, "a": "x"}], []], pa.list_(STRUCT), "Array(Map)", ['[{"a":"x","b":1}]', "[]"], [False] * 2),
+        (['{"a": 1}', None], pa.string(), "Map", ['{"a": 1}', None], [False] * 2),
+        ([1, None], pa.int64(), "Map", [None, None], [True, False]),
+        ([Decimal("1.50"), None], pa.decimal128(9, 2), "Decimal", ["1.50", None], [False] * 2),
+        ([[Decimal("1.50")], None], pa.list_(pa.decimal128(9, 2)), "Array(Decimal)", [["1.50"], None], [False] * 2),
+        ([["1.5"], []], pa.list_(pa.string()), "Set(Decimal)", [["1.5"], []], [False] * 2),
+        ([{"b": 1, "a": "x"}], STRUCT, "Decimal", [None], [True]),
+        ([None], pa.null(), "Decimal", [None], [False]),
+    ],
+)
+def test_documents_and_decimals_fit_as_their_text(
+    values: Any, kind: pa.DataType, dtype: str, expected: list[Any], misfit: list[bool]
+) -> None:
+    array, wrong = as_declared(pa.array(values, kind), dtype)
+    assert (array.to_pylist(), wrong.tolist()) == (expected, misfit)

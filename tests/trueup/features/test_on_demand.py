@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pyarrow as pa
 import pytest
 
 from trueup.contracts.contract import FeatureContract, Field, JoinKey, OnDemand, Source, View
 from trueup.errors import ContractError, InputError
-from trueup.features.on_demand import evaluate, with_on_demand
+from trueup.features.on_demand import evaluate, given, with_on_demand
 from trueup.frame import EVENT_TIME, STATUS, FeatureFrame, Status
 
 CODE = '''def ratio(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -106,3 +109,37 @@ def test_a_function_that_gives_a_batch_too_few_rows_is_named() -> None:
     view = OnDemand("o", "python", (("v", "x"),), (), (Field("y", "Int64"),), "def f(inputs):\n    return {'y': [1]}\n")
     with pytest.raises(ContractError, match="did not return 'y' for each of its rows"):
         evaluate(view, {"v__x": [1, 2]}, {}, 2, [[0, 1]])
+
+
+def test_a_function_gets_dicts_and_decimals_and_may_return_them() -> None:
+    code = (
+        "def f(inputs):\n"
+        "    price = [d if m is None else d * m['n'] for d, m in zip(inputs['price'], inputs['m'])]\n"
+        "    return {'total': price, 'all': [{'n': p, 'at': m and m['at']} for p, m in zip(price, inputs['m'])]}\n"
+    )
+    kinds = (Field("m", "Map"), Field("price", "Decimal"))
+    outputs = (Field("total", "Decimal"), Field("all", "Struct({n: Decimal})"))
+    made = OnDemand("made", "python", (("stats", "m"), ("stats", "price")), (), outputs, code)
+    whole = FeatureContract("p", "s", (("made", "total"), ("made", "all")), (replace(VIEW, features=kinds),), (made,))
+    instant = '{"$instant":"2013-11-01T00:00:00+00:00"}'
+    values = pa.table({"stats__m": [f'{{"at":{instant},"n":2}}', None], "stats__price": ["1.50", "2"]})
+    statuses = pa.table({name: pa.array([1, 1], STATUS) for name in values.column_names})
+    inputs = FeatureFrame(values, statuses, pa.table({"stats": pa.array([0, 0], EVENT_TIME)}))
+    result = with_on_demand(whole, inputs, {})
+    assert result.values.column("made__total").to_pylist() == ["3.00", "2"]
+    assert result.values.column("made__all").to_pylist() == [
+        f'{{"at":{instant},"n":{{"$decimal":"3.00"}}}}',
+        '{"at":null,"n":{"$decimal":"2"}}',
+    ]
+
+
+def test_a_stored_decimal_that_is_none_is_said_and_not_given_to_a_function() -> None:
+    with pytest.raises(ContractError, match="'x' is stored as a Decimal and is none"):
+        given(pa.chunked_array([["x"]]), "Decimal")
+    assert given(pa.chunked_array([[["1.5", ""], None]]), "Array(Decimal)") == [[Decimal("1.5"), None], None]
+
+
+def test_a_function_that_returns_no_document_is_named() -> None:
+    made = replace(on_demand("def f(x):\n    return {'share': [1.5]}\n"), outputs=(Field("share", "Map"),))
+    with pytest.raises(ContractError, match=r"share is declared Map: 1\.5 is neither a map"):
+        evaluate(made, {"stats__x": [1.0]}, {"limit": [1.0]}, 1)

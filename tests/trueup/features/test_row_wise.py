@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trueup.contracts.contract import Field, OnDemand
+from trueup.contracts.documents import document_value
 from trueup.contracts.dtypes import arrow_type
 from trueup.errors import ContractError
 from trueup.features.example_rows import EXTREMES, example_rows, has_examples
@@ -210,6 +211,46 @@ def test_example_rows_have_every_edge_of_every_type(dtype: str) -> None:
     inner = dtype.replace("Array(", "").replace("Set(", "").rstrip(")")
     wanted = pa.array(EXTREMES[inner], arrow_type(inner)).to_pylist()
     assert {str(value) for value in wanted} <= set(values)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["Map", "Array(Map)", "Struct({a: Int64, b: Array(String), c: Struct({d: Bytes})})", "Array(Struct({a: Decimal}))"],
+)
+def test_example_documents_have_the_declared_fields(dtype: str) -> None:
+    column = example_rows((Field("v", dtype),), 200, seed=0).column("v")
+    assert 0 < column.null_count < 60
+    found = [document_value(text) for text in column.to_pylist() if text is not None]
+    maps = [item for value in found for item in (value if dtype.startswith("Array") else [value])]
+    assert all(isinstance(item, dict) for item in maps)
+    if "Struct({a: Int64" in dtype:
+        assert {tuple(sorted(item)) for item in maps} == {("a", "b", "c")}
+        assert {type(item["c"]["d"]) for item in maps} == {bytes, type(None)}
+
+
+DTYPES = {"stats__m": "Struct({a: Float64, b: Decimal})", "stats__d": "Decimal"}
+DOCUMENT_ROWS = example_rows([Field(name, dtype) for name, dtype in DTYPES.items()], 60, seed=3)
+
+
+@pytest.mark.parametrize("mode", ["python", "pandas"])
+@pytest.mark.parametrize("beyond", [False, True])
+def test_a_function_of_maps_and_decimals_is_proven_like_any_other(mode: str, beyond: bool) -> None:
+    each = "None if m is None or m['a'] is None else m['a'] + float(d or 0)"
+    body = f"    y = [{each} for m, d in zip(given['m'], given['stats__d'])]\n"
+    body += "    y = [y[0]] * len(y)\n" if beyond else ""
+    body += "    return {'y': y}" if mode == "python" else "    return pd.DataFrame({'y': y})"
+    inputs = (("stats", "m"), ("stats", "d"))
+    tried = OnDemand("tried", mode, inputs, (), (Field("y", "Float64"),), f"def tried(given):\n{body}")
+    proof = prove_row_wise(tried, DOCUMENT_ROWS, dtypes=DTYPES, seed=1)
+    assert not proof.refused
+    assert proof.row_wise is not beyond
+
+
+def test_a_function_that_changes_a_map_it_was_given_is_caught() -> None:
+    body = "    for m in given['m']:\n        (m or {}).update(a=0.0)\n    return {'y': [0.0] * len(given['m'])}"
+    tried = OnDemand("tried", "python", (("stats", "m"),), (), (Field("y", "Float64"),), f"def tried(given):\n{body}")
+    proof = prove_row_wise(tried, DOCUMENT_ROWS, dtypes=DTYPES, seed=1)
+    assert kinds(proof) == {"inputs"}
 
 
 def test_ordinary_rows_have_no_null() -> None:

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,8 +24,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import redis
 import yaml
-from feast import Entity, FeatureStore, FeatureView, Field, FileSource, PushSource, ValueType
-from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, PushSource, ValueType
+from feast.types import (
+    Array,
+    Bool,
+    Bytes,
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    Map,
+    PdfBytes,
+    String,
+    Struct,
+    UnixTimestamp,
+)
+from feast.types import Decimal as FeastDecimal
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
@@ -186,6 +201,45 @@ def mixed(folder: Path, *, offline: str, online: Mapping[str, Any], project: str
     with quiet(), chdir(repo):
         store = FeatureStore(repo_path=str(repo))
         store.apply([*entities.values(), *views])
+        store.materialize(NOW - timedelta(days=20), NOW + timedelta(minutes=1))
+    return store
+
+
+def documents(folder: Path, *, offline: str, online: Mapping[str, Any]) -> FeatureStore:
+    """Maps, structs and decimals: every one that Feast itself can materialize from a file (0.67).
+
+    An integer of a struct is stored as a float here, because another row has none: Feast goes through pandas.
+    """
+    repo = folder / "documents"
+    (repo / "data").mkdir(parents=True)
+    configure(repo, project="documents", offline=offline, online=online)
+    pair = pa.struct([("n", pa.int64()), ("label", pa.string())])
+    features: dict[str, tuple[Any, pa.Array]] = {
+        "fields": (Map, pa.array([{"n": 1, "label": "é"}, {"n": None, "label": None}, None], pair)),
+        "text": (Map, pa.array(['{"a": [1, 2], "b": {"c": 0.1}}', "{}", None])),
+        "pair": (Struct({"n": Int64, "label": String}), pa.array([{"n": 7, "label": "x"}, {"n": None}, None], pair)),
+        "pairs": (Array(Struct({"n": Int64})), pa.array([[{"n": 1, "label": "x"}], [], None], pa.list_(pair))),
+        "price": (FeastDecimal, pa.array([Decimal("1.50"), Decimal("-0.10"), None], pa.decimal128(9, 2))),
+        "prices": (Array(FeastDecimal), pa.array([["1.50"], [], None], pa.list_(pa.string()))),
+        "pdf": (PdfBytes, pa.array([b"%PDF", b"x", None])),
+    }
+    times = pa.array([NOW - timedelta(hours=1)] * 3, TIMES)
+    columns = {name: values for name, (_, values) in features.items()}
+    pq.write_table(pa.table({"big": [1, 2, 3], "event_timestamp": times, **columns}), repo / "data" / "rows.parquet")
+    entity = Entity(name="big", join_keys=["big"], value_type=ValueType.INT64)
+    docs = FeatureView(
+        name="docs",
+        entities=[entity],
+        ttl=timedelta(0),
+        schema=[
+            Field(name="big", dtype=Int64),
+            *(Field(name=name, dtype=kind) for name, (kind, _) in features.items()),
+        ],
+        source=FileSource(name="rows", path="data/rows.parquet", timestamp_field="event_timestamp"),
+    )
+    with quiet(), chdir(repo):
+        store = FeatureStore(repo_path=str(repo))
+        store.apply([entity, docs, FeatureService(name="docs_v1", features=[docs])])
         store.materialize(NOW - timedelta(days=20), NOW + timedelta(minutes=1))
     return store
 

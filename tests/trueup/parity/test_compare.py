@@ -324,6 +324,45 @@ def test_a_string_against_a_number_is_a_mismatch_of_the_type() -> None:
     assert comparison.mismatches()["v__f"].tolist() == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "left", "right", "expected"),
+    [
+        ("Map", '{"a":1,"b":[1.0,null]}', '{"b":[1,null],"a":1.0}', "EQUAL"),
+        ("Map", '{"a":1}', '{"a":1,"b":null}', "EQUAL"),
+        ("Struct({a: Map})", '{"a":{}}', '{"a":{"b":null}}', "EQUAL"),
+        ("Struct({a: Map})", '{"a":{}}', '{"a":null}', "VALUE"),
+        ("Json", '{"a":1}', '{"a":1,"b":null}', "VALUE"),
+        ("Map", '{"a":9007199254740993}', '{"a":9007199254740992.0}', "VALUE"),
+        ("Struct({a: String})", '{"a":"e\u0301"}', '{"a":"\u00e9"}', "NORMAL_FORM"),
+        ("Struct({a: Float64})", '{"a":{"$float":"nan"}}', '{"a":null}', "VALUE"),
+        ("Array(Map)", "[null]", "[]", "VALUE"),
+        ("Array(Struct({a: Int64}))", '[{"a":1},{}]', '[{"a":1.0},{}]', "EQUAL"),
+        ("Array(Map)", '[{"a":1},{}]', '[{},{"a":1}]', "VALUE"),
+        ("Decimal", "1.50", "1.5", "EQUAL"),
+        ("Decimal", "1E+2", "100", "EQUAL"),
+        ("Decimal", "0.1", "0.10000000000000000555", "VALUE"),
+        ("Decimal", "abc", "abc", "EQUAL"),
+        ("Decimal", "abc", "", "VALUE"),
+        ("String", "1.50", "1.5", "VALUE"),
+        ("String", '{"a":1}', '{"a":1.0}', "VALUE"),
+    ],
+)
+def test_documents_and_decimals_are_compared_by_what_their_text_says(
+    dtype: str, left: str, right: str, expected: str
+) -> None:
+    assert names(of_types(dtype, (dtype, present(left)), (dtype, present(right)))) == [expected]
+
+
+def test_decimals_in_lists_and_sets_are_compared_by_value() -> None:
+    def one(dtype: str, left: list[str], right: list[str]) -> list[str]:
+        return names(of_types(dtype, (dtype, present(left)), (dtype, present(right))))
+
+    assert one("Array(Decimal)", ["1.0", "2"], ["1", "2.00"]) == ["EQUAL"]
+    assert one("Array(Decimal)", ["1.0", "2"], ["2", "1"]) == ["VALUE"]
+    assert one("Set(Decimal)", ["1.0", "2"], ["2.0", "1"]) == ["EQUAL"]
+    assert one("Set(Decimal)", ["1.0", "2"], ["2.0", "3"]) == ["VALUE"]
+
+
 def test_types_that_have_no_comparison_are_counted_with_their_name() -> None:
     interval = pa.month_day_nano_interval()
     counts = of(interval, present(None, None), present(None, None)).counts["v__f"]

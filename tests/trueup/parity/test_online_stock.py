@@ -20,7 +20,7 @@ from feast import FeatureStore
 from feast.data_source import PushMode
 from feast.protos.feast.types.Value_pb2 import Value
 from tests.benches.online_check import bench
-from tests.trueup.parity.stock import NOW, configure, mixed, quiet, redis_over_tcp, template
+from tests.trueup.parity.stock import NOW, configure, documents, mixed, quiet, redis_over_tcp, template
 from typer.testing import CliRunner
 
 from trueup.cli import app
@@ -104,6 +104,30 @@ def test_a_repository_as_feast_left_it_passes(tmp_path: Path, client: redis.Redi
     )
     assert offline == "duckdb" or found["nobody"].rows == 1
     assert [result.counts.stale_equal for result in found.values()] == [0] * len(found)
+
+
+@pytest.mark.parametrize("offline", ["dask", "duckdb"])
+@pytest.mark.parametrize("online", ["sqlite", "redis"])
+def test_maps_structs_and_decimals_that_feast_materialized_are_the_sources(
+    tmp_path: Path, client: redis.Redis, offline: str, online: str
+) -> None:
+    store = documents(tmp_path, offline=offline, online=SQLITE if online == "sqlite" else redis_config(client))
+    (result,) = check(store).values()
+    assert (result.verdict, result.rows, result.compared, result.mismatched) == ("pass", 3, 21, 0)
+    if online == "redis":
+        changed = Value()
+        changed.struct_val.val["n"].double_val = 8
+        changed.struct_val.val["label"].string_val = "x"
+        place = value_field("docs", "pair")
+        client.hset(_key(store, [("big", Value(int64_val=1))]), place, changed.SerializeToString())
+        (result,) = check(store).values()
+        assert (result.compared, result.mismatched, result.unexplained) == (21, 1, 1)
+        (sample,) = result.samples
+        assert (sample.feature, sample.served.value, sample.recomputed.value) == (
+            "docs__pair",
+            '{"label":"x","n":8.0}',
+            '{"label":"x","n":7}',
+        )
 
 
 def test_sqlite_event_times_mean_what_feast_means_in_the_machines_own_time_zone(

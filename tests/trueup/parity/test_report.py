@@ -109,6 +109,7 @@ def test_json_says_what_the_causes_mean_and_has_the_totals_in_it() -> None:
     assert list(data["causes"]) == ["late_arrival"]
     assert data["summary"]["served"]["model"]["by_cause"] == {"late_arrival": 3}
     assert data["summary"]["online"]["verdict"] == "pass"
+    assert data["summary"]["transforms"] is None
 
 
 @pytest.mark.parametrize(

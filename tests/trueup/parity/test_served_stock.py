@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import chdir
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
-from feast import FeatureStore
+from feast import FeatureService, FeatureStore
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from tests.trueup.parity.log_repo import Ran, trueup
-from tests.trueup.parity.stock import redis_over_tcp, template
+from tests.trueup.parity.stock import TIMES, documents, quiet, redis_over_tcp, template
 from tests.trueup.parity.stock_log import SERVICE, changed, log, serve
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::UserWarning:feast", "ignore::RuntimeWarning:feast", "ignore::FutureWarning"
 )
+
+FRESH = "driver_hourly_stats_fresh"
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +70,53 @@ def test_what_feast_served_and_logged_passes_and_a_changed_value_fails(store: Fe
         if column in pq.read_schema(file).names:
             file.unlink()
     assert check(store, folder).code == 2
+
+
+def test_a_log_of_maps_structs_and_decimals_in_arrows_own_types_is_compared(tmp_path: Path) -> None:
+    """Feast's log schema knows no such type (0.67): whoever logs them writes what Arrow makes of the answer."""
+    store = documents(tmp_path, offline="dask", online={"type": "sqlite", "path": "data/online_store.db"})
+    with quiet(), chdir(str(store.repo_path)):
+        service = store.get_feature_service("docs_v1")
+        answer = store.get_online_features(service, [{"big": 1}, {"big": 2}, {"big": 3}], full_feature_names=True)
+    served = answer.to_dict()
+    names = [name for name in served if name != "big"]
+    now = datetime.now(UTC)
+    columns: dict[str, Any] = {
+        "big": served["big"],
+        "__log_timestamp": pa.array([now] * 3, TIMES),
+        "__request_id": ["a", "b", "c"],
+    }
+    kinds = {"docs__pdf": pa.binary(), "docs__price": pa.decimal128(9, 2)}
+    folder = tmp_path / "log"
+    folder.mkdir()
+    for spoiled in (False, True):
+        if spoiled:
+            served["docs__pair"][0]["n"] += 0.5
+        values = {name: pa.array(served[name], kinds.get(name)) for name in names}
+        assert pa.types.is_struct(values["docs__pair"].type)
+        pq.write_table(pa.table({**columns, **values}), folder / "rows.parquet")
+        ran = check(store, folder, "--service", "docs_v1")
+        assert (ran.code, ran.result.compared) == (int(spoiled), 21)
+        assert ran.result.failing == (("docs__pair",) if spoiled else ())
+
+
+def test_views_that_were_never_materialized_are_missing_and_no_fallback(tmp_path: Path) -> None:
+    config = {"type": "sqlite", "path": "data/online_store.db"}
+    store = template(tmp_path, offline="dask", online=config, materialize=False)
+    drivers = [1001, 1002, 1003, 1004, 1005] * 4
+    with quiet(), chdir(str(store.repo_path)):
+        views = [store.get_feature_view(name)[["acc_rate"]] for name in ("driver_hourly_stats", FRESH)]
+        store.apply([FeatureService(name="two", features=views)])
+    columns = {
+        "driver_id": drivers,
+        "__log_timestamp": pa.array([datetime.now(UTC)] * 20, TIMES),
+        "__request_id": [str(row) for row in range(20)],
+    }
+    for name in ("driver_hourly_stats", FRESH):
+        columns[f"{name}__acc_rate"] = pa.nulls(20, pa.float32())
+        columns[f"{name}__acc_rate__status"] = pa.array([FieldStatus.Value("NOT_FOUND")] * 20, pa.int32())
+    folder = tmp_path / "log"
+    folder.mkdir()
+    pq.write_table(pa.table(columns), folder / "rows.parquet")
+    ran = check(store, folder, "--service", "two")
+    assert (ran.code, ran.result.by_cause) == (1, {"missing_online": 40})

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from feast import ValueType
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import feast_value_type_to_python_type
+from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -30,11 +31,13 @@ from tests.golden.redis_bytes import (
     generate,
 )
 
+from trueup.contracts.documents import document_text
 from trueup.contracts.dtypes import arrow_type
 from trueup.errors import ContractError, StoreError
 from trueup.stores.entity_key import KeyLayout, KeyPartError, key_prefix, project_of
 from trueup.stores.redis_layout import check_collisions, decode_time, encode_time, instant_of, time_field, value_field
 from trueup.stores.value_bytes import NULL_SECONDS, StoredTypeError, decoder, encoder, has_value, stored_type
+from trueup.stores.value_columns import NO_VALUE, Raws, decode_column
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -53,6 +56,7 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "Json": st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5).map(json.dumps),
     "Uuid": st.uuids().map(str),
     "TimeUuid": st.uuids().map(str),
+    "Decimal": st.decimals(allow_nan=False, allow_infinity=False).map(str),
 }
 KEY_PARTS = {name: SCALARS[name] for name in ("Bytes", "String", "Int32", "Int64", "UnixTimestamp")}
 
@@ -208,7 +212,7 @@ def test_values_are_feasts_bytes_and_come_back(case: tuple[str, Any]) -> None:
     assert raw == feast_value(dtype, value)
     back = decoder(dtype, "v:f")(raw)
     stored = Value.FromString(raw)
-    if dtype.endswith(("Json", "Json)", "Uuid", "Uuid)")):  # Feast parses them; here they are their text
+    if dtype.rstrip(")").endswith(("Json", "Uuid", "Decimal")):  # Feast parses them; here they are their text
         field = stored.WhichOneof("val")
         inner = getattr(stored, field) if field else None
         assert back == (list(inner.val) if hasattr(inner, "val") else inner)
@@ -237,6 +241,79 @@ def test_lists_of_lists_are_feasts_bytes_and_come_back(case: tuple[str, list[lis
     raw = encoder(dtype)(value)
     assert raw == feast_value(dtype, value)
     assert same(decoder(dtype, "v:f")(raw), [inner or None for inner in value])  # Feast stores an empty one as null
+
+
+# What Feast gives a type to inside a map: it refuses an empty list, and a list of several types.
+IN_A_MAP = (
+    st.none()
+    | st.booleans()
+    | INT64
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(min_size=1)
+    | SECONDS
+    | st.decimals(allow_nan=False, allow_infinity=False)
+    | st.lists(INT64, min_size=1, max_size=3)
+    | st.lists(st.text(min_size=1), min_size=1, max_size=3)
+)
+MAPS = st.recursive(
+    st.dictionaries(st.text(), IN_A_MAP, max_size=4),
+    lambda inner: st.dictionaries(st.text(), IN_A_MAP | inner | st.lists(inner, min_size=1, max_size=2), max_size=3),
+    max_leaves=4,
+)
+DOCUMENTS = {
+    "Map": MAPS,
+    "Struct({a: Int64})": MAPS,
+    "Array(Map)": st.lists(MAPS, max_size=3),
+    "Array(Struct({a: Int64}))": st.lists(MAPS, max_size=3),
+}
+
+
+@given(
+    st.sampled_from(sorted(DOCUMENTS)).flatmap(lambda dtype: st.tuples(st.just(dtype), st.none() | DOCUMENTS[dtype]))
+)
+def test_stored_maps_and_structs_say_what_feast_reads(case: tuple[str, Any]) -> None:
+    dtype, value = case
+    kind = {
+        "Map": ValueType.MAP,
+        "Struct({a: Int64})": ValueType.STRUCT,
+        "Array(Map)": ValueType.MAP_LIST,
+        "Array(Struct({a: Int64}))": ValueType.STRUCT_LIST,
+    }[dtype]
+    stored = python_values_to_proto_values([value], kind)[0]
+    raw = stored.SerializeToString()
+    read = feast_value_type_to_python_type(stored)
+    assert decoder(dtype, "v:f")(raw) == (None if read is None else document_text(read))
+    assert has_value(raw, dtype, "v:f") == (value is not None)
+    column = decode_column(Raws.of([raw, b"", None]), dtype, "v:f")
+    assert column.values.to_pylist() == [None if read is None else document_text(read), None, None]
+    assert column.statuses.tolist() == [1 if value is not None else 2, 2, 3]
+
+
+def test_a_map_that_holds_what_trueup_does_not_know_is_no_value() -> None:
+    inner = python_values_to_proto_values([{"a": 1}], ValueType.MAP)[0]
+    inner.map_val.val["zone"].zoned_timestamp_val.unix_timestamp = 1
+    with pytest.raises(StoreError, match="ZonedTimestamp"):
+        decoder("Map", "v:f")(inner.SerializeToString())
+    column = decode_column(Raws.of([inner.SerializeToString()]), "Map", "v:f")
+    assert (column.statuses.tolist(), dict(column.other_types)) == ([0], {NO_VALUE: 1})
+
+
+@pytest.mark.parametrize("cut", range(1, 14))
+def test_a_map_whose_bytes_end_early_is_no_value(cut: int) -> None:
+    raw = python_values_to_proto_values([{"ab": 1, "c": "d"}], ValueType.MAP)[0].SerializeToString()
+    assert len(raw) > 14
+    with pytest.raises(StoreError, match="no Feast value"):
+        decoder("Map", "v:f")(raw[:-cut])
+
+
+@given(st.binary(max_size=12))
+def test_pdf_and_image_bytes_are_bytes(value: bytes) -> None:
+    for dtype in ("PdfBytes", "ImageBytes"):
+        raw = Value(bytes_val=value).SerializeToString()
+        assert encoder(dtype)(value) == raw
+        assert decoder(dtype, "v:f")(raw) == value
+        assert has_value(raw, dtype, "v:f")
 
 
 @given(st.floats(allow_nan=False))
@@ -279,7 +356,7 @@ FEAST_NAMES = sorted([*SCALARS, *(f"Array({name})" for name in SCALARS)])
 WIDER = {("Int32", "Int64"), ("String", "Uuid"), ("String", "TimeUuid")}
 SAMPLES: dict[str, Any] = {
     "Bytes": b"x", "String": "x", "Int32": 7, "Int64": 7, "Float32": 0.5, "Float64": 0.5, "Bool": True,
-    "UnixTimestamp": EPOCH, "Json": "{}", "Uuid": "x", "TimeUuid": "x",
+    "UnixTimestamp": EPOCH, "Json": "{}", "Uuid": "x", "TimeUuid": "x", "Decimal": "1.50",
 }  # fmt: skip
 
 

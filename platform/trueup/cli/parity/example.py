@@ -17,7 +17,9 @@ def config(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """What is settled about parity: `parity.toml` of the repository, checked and with its defaults.
+    """What is settled about parity: `parity.toml` of the repository, with its defaults.
+
+    Checked as a parity job checks it: keys, values, causes, and the features it names against the registry.
 
     Example: trueup parity config --example > feature_repo/parity.toml
     """
@@ -28,6 +30,8 @@ def config(
         output.print(EXAMPLE.strip(), markup=False, soft_wrap=True)
         return
     place = Place(repo=repo)
+    if place.config.tolerance or place.config.allowed or place.config.null_default:
+        place.check_features()
     settled = place.config.model_dump(mode="json")
     if as_json:
         print_json(settled)

@@ -136,8 +136,12 @@ class Place:
     def policy(self) -> Policy:
         """Of the command line and of parity.toml. Raises InputError for a cause or a feature there is not."""
         policy = self.config.policy(self._fail_on)
-        self.config.check_features(self._features)
+        self.check_features()
         return policy
+
+    def check_features(self) -> None:
+        """Raises InputError for a feature that parity.toml names and the registry does not have."""
+        self.config.check_features(self._features)
 
     @property
     def _features(self) -> set[str]:

@@ -41,7 +41,7 @@ def by_fallback(search: Search) -> None:
     Views that are absent on their own are absent together now and then; what that alone would give is worked out
     from how often each is, and only more than that is a fallback. Where the log says so itself, any absent view is.
     """
-    served_by = {view.name: columns for view in search.case.contract.views if (columns := columns_of(search, view))}
+    served_by = {view.name: columns_of(search, view) for view in _views_with_columns(search)}
     absent = [_absent(search, columns) for columns in served_by.values()]
     if search.case.fallback is not None:
         for columns, mask in zip(served_by.values(), absent, strict=True):
@@ -56,7 +56,7 @@ def by_fallback(search: Search) -> None:
     due = [_due(search, columns, suspects) for columns in served_by.values()]
     together = np.logical_and.reduce(absent) & (np.sum(due, axis=0) >= 2)
     untold = together if search.case.fallback is None else together & ~search.case.fallback
-    if not untold.any() or _tail(int(untold.sum()), _expected_together(absent, due, together)) >= BY_CHANCE:
+    if not untold.any() or _tail(int(untold.sum()), _expected_together(search, absent, due, together)) >= BY_CHANCE:
         return
     for column, mask in search.open.items():
         if column in search.of_views:
@@ -235,6 +235,10 @@ def _tuples(table: pa.Table) -> list[Key]:
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
+def _views_with_columns(search: Search) -> list[View]:
+    return [view for view in search.case.contract.views if columns_of(search, view)]
+
+
 def _due(search: Search, columns: list[str], suspects: Rows) -> Mask:
     """Rows that should have something of a view; of the suspects, by what the ledger says the online store held."""
     due: Mask = np.logical_or.reduce([usable(search.expected(name, search.case.rows)) for name in columns])
@@ -263,12 +267,18 @@ def _nothing(search: Search, column: str, side: Cells) -> Mask:
     return missing & ((times_of(side) == NO_TIME) if side.times is not None else True)
 
 
-def _expected_together(absent: list[Mask], due: list[Mask], together: Mask) -> float:
-    """How many rows would have all their views absent if each were absent as often as it is on its own."""
+def _expected_together(search: Search, absent: list[Mask], due: list[Mask], together: Mask) -> float:
+    """How many rows would have all their views absent if each were absent as often as it is on its own.
+
+    A view that no row had at all may never have been online: only a ledger that brought it says that it was.
+    """
     chance = np.ones(len(together))
-    for missing, wanted in zip(absent, due, strict=True):
+    for view, missing, wanted in zip(_views_with_columns(search), absent, due, strict=True):
         alone = wanted & ~together
-        share = float((missing & alone).sum()) / float(alone.sum()) if alone.any() else 0.0
+        if alone.any():
+            share = float((missing & alone).sum()) / float(alone.sum())
+        else:
+            share = 0.0 if search.case.recompute.landed_by(view) == "ledger" else 1.0
         chance *= np.where(wanted, share, 1.0)
     several = np.sum(due, axis=0) >= 2
     return float(chance[several].sum())

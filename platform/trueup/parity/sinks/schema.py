@@ -62,13 +62,14 @@ class ExpectationTotals(TypedDict):
 
 
 class Totals(TypedDict):
-    """By model (`model@version` where one has several) for the checks of models, all together for those of views."""
+    """By model (`model@version` where one has several) for the checks of models, all together for those of views
+    (null: the check was not run)."""
 
     verdict: Verdict
     served: dict[str, JointTotals]
-    online: JointTotals
+    online: JointTotals | None
     replay: dict[str, JointTotals]
-    transforms: JointTotals
+    transforms: JointTotals | None
     distribution: dict[str, DriftTotals]
     expectations: dict[str, ExpectationTotals]
 
