@@ -138,7 +138,7 @@ def served(value: Any, *, at: float = 1, event: float | None = 0, who: str = "X"
         ("String", pa.string(), None, "", "none"),
         ("Bool", pa.bool_(), None, False, True),
         ("Decimal", pa.string(), None, "0.00", "1"),
-        ("Map", pa.string(), None, "{}", '{"a":null}'),
+        ("Map", pa.string(), None, "{}", '{"a":1}'),
         ("Array(Struct({a: Int64}))", pa.string(), None, "[]", "[{}]"),
     ],
 )
