@@ -1,20 +1,24 @@
 """Cells by the bench's own reckoning: what two tables of served rows disagree on. Shares no code with trueup.
 
 A table holds served rows in the log's own columns: `view__feature`, `view__feature__status`. A cell has changed when
-its status differs, or both are PRESENT and the values differ; NaN equals NaN, -0.0 equals 0.0, and a set has no order.
+its status differs, or both are PRESENT and the values differ; NaN equals NaN, -0.0 equals 0.0, a set has no order, and
+documents, JSON and decimals are what they say.
 A row that has expired and one that is not there any more are no change: neither has a value.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from tests.faults import documents
 
 PRESENT, NULL, MISSING, EXPIRED = 1, 2, 3, 4
 
@@ -69,12 +73,10 @@ def changed(one: Truth, other: Truth, columns: Mapping[str, str]) -> dict[str, M
             continue
         left, left_status = one.cells(column)
         right, right_status = other.cells(column)
-        if dtype.startswith("Set"):
-            left, right = _as_sets(left), _as_sets(right)
         gone = {EXPIRED, MISSING}
         mask = np.fromiter(
             (
-                (s != t and {s, t} != gone) or (s == t == PRESENT and not same(a, b))
+                (s != t and {s, t} != gone) or (s == t == PRESENT and a != b and not alike(dtype, a, b))
                 for a, b, s, t in zip(left, right, left_status.tolist(), right_status.tolist(), strict=True)
             ),
             np.bool_,
@@ -85,6 +87,11 @@ def changed(one: Truth, other: Truth, columns: Mapping[str, str]) -> dict[str, M
     return found
 
 
+def alike(dtype: str, left: Any, right: Any) -> bool:
+    """Whether two values of a Feast type say the same."""
+    return same(_comparable(dtype, left), _comparable(dtype, right))
+
+
 def same(left: Any, right: Any) -> bool:
     if isinstance(left, float) and isinstance(right, float):
         return left == right or (math.isnan(left) and math.isnan(right))
@@ -93,8 +100,19 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _as_sets(values: list[Any]) -> list[Any]:
-    return [None if value is None else sorted(set(value)) for value in values]
+def _comparable(dtype: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if documents.is_document(dtype):
+        return documents.comparable(value)
+    kind, _, item = dtype.rstrip(")").partition("(")
+    if kind == "Set":
+        return sorted({tuple(each) if isinstance(each, list) else _comparable(item, each) for each in value})
+    if kind == "Array":
+        return [_comparable(item, each) for each in value] if item in ("Json", "Decimal") else value
+    if dtype == "Decimal":
+        return Decimal(value) if value else value  # Feast stores a null within a list as no digits
+    return ("json", json.loads(value)) if dtype == "Json" else value  # JSON's null is a value
 
 
 def _same_arrow(one: pa.Table, other: pa.Table, column: str) -> bool:

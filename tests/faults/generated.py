@@ -1,6 +1,8 @@
-"""A generated repository with every Feast type that trueup reads, played through the real system.
+"""A generated repository with every Feast type, played through the real system.
 
-Five views: two of one entity, a composite key, a field mapping, a view without created time, one without TTL; and a
+But for ScalarMap and ZonedTimestamp, which Feast itself cannot materialize from a Parquet file.
+
+Eight views: some of one entity, a composite key, a field mapping, a view without created time, one without TTL; and a
 row-wise on-demand view. Hours count from START. Runs of the ledger's engine at -24 (all that is known), -12, -6, -1 and
 +1, the last of which takes five minutes. Requests come in three phases: before that run, while it is under way (half of
 them before its writes, half after) and after it. Faults are injected into the last phase.
@@ -8,7 +10,9 @@ them before its writes, half after) and after it. Faults are injected into the l
 
 from __future__ import annotations
 
+import decimal
 import json
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,17 +31,23 @@ from feast.types import (
     Array,
     Bool,
     Bytes,
+    Decimal,
     Float32,
     Float64,
+    ImageBytes,
     Int32,
     Int64,
     Json,
+    Map,
+    PdfBytes,
     Set,
     String,
+    Struct,
+    TimeUuid,
     UnixTimestamp,
     Uuid,
 )
-from tests.faults import wire
+from tests.faults import documents, wire
 from tests.faults.bench import World
 from tests.faults.cells import PRESENT, Truth
 from tests.faults.site import Request, Site, ViewSpec, micros, read_rows
@@ -57,9 +67,22 @@ PHASES = ((-0.9, 1.0), (1.0, 1.0 + LAST_RUN_TOOK), (1.0 + LAST_RUN_TOOK, 3.0))
 INPUTS = ("numbers__f64", "numbers__i64")
 _TIMES = pa.timestamp("us", tz="UTC")
 
+_PROFILE = {"n": Int64, "tags": Array(String), "sums": Array(Decimal), "spans": Array(Float64)}
 TYPES: Mapping[str, Mapping[str, Any]] = {
     "numbers": {"i32": Int32, "i64": Int64, "big": Int64, "f32": Float32, "f64": Float64, "f64b": Float64},
-    "things": {"flag": Bool, "name": String, "raw": Bytes, "seen": UnixTimestamp, "doc": Json, "uid": Uuid},
+    "things": {
+        "flag": Bool,
+        "name": String,
+        "raw": Bytes,
+        "seen": UnixTimestamp,
+        "doc": Json,
+        "uid": Uuid,
+        "timed": TimeUuid,
+        "price": Decimal,
+        "cost": Decimal,
+        "pdf": PdfBytes,
+        "image": ImageBytes,
+    },
     "lists": {
         "ints32": Array(Int32),
         "ints": Array(Int64),
@@ -69,9 +92,44 @@ TYPES: Mapping[str, Mapping[str, Any]] = {
         "names": Array(String),
         "raws": Array(Bytes),
         "times": Array(UnixTimestamp),
+        "docs": Array(Json),
+        "uids": Array(Uuid),
+        "timeds": Array(TimeUuid),
+        "prices": Array(Decimal),
+        "grid": Array(Array(Int64)),
+        "words": Array(Array(String)),
+    },
+    "sets": {
         "tags": Set(String),
         "codes": Set(Int64),
+        "codes32": Set(Int32),
+        "reals": Set(Float64),
+        "reals32": Set(Float32),
+        "answers": Set(Bool),
+        "blobs": Set(Bytes),
+        "moments": Set(UnixTimestamp),
+        "ids": Set(Uuid),
+        "timed_ids": Set(TimeUuid),
+        "sums": Set(Decimal),
+        "pairs": Set(Array(Int64)),
     },
+    "documents": {
+        "attributes": Map,
+        "form": Struct(
+            {
+                "n": Int64,
+                "x": Float64,
+                "name": String,
+                "on": Bool,
+                "at": UnixTimestamp,
+                "raw": Bytes,
+                "sum": Decimal,
+            }
+        ),
+        "lines": Array(Struct({"n": Int64, "name": String, "at": UnixTimestamp})),
+        "parts": Array(Map),
+    },
+    "maps": {"labels": Map, "steps": Array(Map), "profile": Struct(_PROFILE)},
     "pair": {"amount": Float64, "count": Int64},
     "region": {"rate": Float64, "label": String},
 }
@@ -79,15 +137,35 @@ KEYS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "numbers": (("user_id", "Int64"),),
     "things": (("user_id", "Int64"),),
     "lists": (("item_id", "String"),),
+    "sets": (("item_id", "String"),),
+    "documents": (("item_id", "String"),),
+    "maps": (("item_id", "String"),),
     "pair": (("user_id", "Int64"), ("item_id", "String")),
     "region": (("region_id", "Int32"),),
 }
-TTL_HOURS: Mapping[str, int] = {"numbers": 12, "things": 0, "lists": 48, "pair": 6, "region": 24}
+TTL_HOURS: Mapping[str, int] = {
+    "numbers": 12,
+    "things": 0,
+    "lists": 48,
+    "sets": 48,
+    "documents": 24,
+    "maps": 12,
+    "pair": 6,
+    "region": 24,
+}
 COLUMN_OF = {("pair", "amount"): "amt"}
 """Source columns with another name than the feature: field_mapping."""
 WITHOUT_CREATED = ("region",)
+COLUMN_TYPES = {
+    ("things", "cost"): pa.decimal128(18, 3),
+    ("documents", "attributes"): pa.string(),
+    ("documents", "parts"): pa.string(),
+}
+"""Source columns of another type than their feature's usual one: decimals as numbers, maps as JSON text."""
 _ARROW: Mapping[str, pa.DataType] = {
     "Bytes": pa.binary(),
+    "PdfBytes": pa.binary(),
+    "ImageBytes": pa.binary(),
     "String": pa.string(),
     "Bool": pa.bool_(),
     "Int32": pa.int32(),
@@ -97,6 +175,9 @@ _ARROW: Mapping[str, pa.DataType] = {
     "UnixTimestamp": _TIMES,
     "Json": pa.string(),
     "Uuid": pa.string(),
+    "TimeUuid": pa.string(),
+    "Decimal": pa.string(),
+    "Map": pa.map_(pa.string(), pa.string()),
 }
 
 
@@ -105,12 +186,20 @@ def at(hours: float) -> datetime:
 
 
 def arrow(dtype: str) -> pa.DataType:
-    return pa.list_(_ARROW[dtype.partition("(")[2][:-1]]) if "(" in dtype else _ARROW[dtype]
+    if dtype.startswith("Struct("):
+        number = pa.decimal128(18, 3)
+        inner = {"Decimal": number, "Array(Decimal)": pa.list_(number)}
+        return pa.struct([(name, inner.get(kind) or arrow(kind)) for name, kind in documents.fields_of(dtype).items()])
+    return pa.list_(arrow(dtype.partition("(")[2][:-1])) if "(" in dtype else _ARROW[dtype]
+
+
+def column_type(view: str, feature: str) -> pa.DataType:
+    return COLUMN_TYPES.get((view, feature)) or arrow(str(TYPES[view][feature]))
 
 
 def source_schema(view: str) -> pa.Schema:
     """Columns of a view's Parquet file."""
-    features = {COLUMN_OF.get((view, name), name): arrow(str(dtype)) for name, dtype in TYPES[view].items()}
+    features = {COLUMN_OF.get((view, name), name): column_type(view, name) for name in TYPES[view]}
     clocks = {"event": _TIMES} | ({} if view in WITHOUT_CREATED else {"created": _TIMES})
     return pa.schema({name: _ARROW[dtype] for name, dtype in KEYS[view]} | features | clocks)
 
@@ -347,9 +436,7 @@ def _edge(user: int) -> int:
 
 def _source(view: str, sizes: Sizes, random: np.random.Generator) -> pa.Table:
     """A history: superseded and restated rows, some late, some not known until long after, some still to come."""
-    entities = {"numbers": sizes.users, "things": sizes.users, "lists": sizes.items, "pair": sizes.users}.get(
-        view, sizes.regions
-    )
+    entities = {"user_id": sizes.users, "item_id": sizes.items, "region_id": sizes.regions}[KEYS[view][0][0]]
     count = np.where(random.random(entities) < 0.04, 0, random.integers(1, 6, entities))
     if view == "numbers":
         count[: sizes.users // 20] = 1
@@ -395,7 +482,13 @@ def _source(view: str, sizes: Sizes, random: np.random.Generator) -> pa.Table:
         columns[name] = pa.array(keys, _ARROW[dtype])
     for name, dtype in TYPES[view].items():
         column = COLUMN_OF.get((view, name), name)
-        columns[column] = pa.array(values(str(dtype), len(entity), random, name), arrow(str(dtype)))
+        kind = column_type(view, name)
+        found = values(str(dtype), len(entity), random, name)
+        if pa.types.is_decimal(kind):
+            found = [None if digits is None else decimal.Decimal(digits) for digits in found]
+        if documents.is_document(str(dtype)) and pa.types.is_string(kind):
+            found = [each if each is None or isinstance(each, str) else documents.text(each) for each in found]
+        columns[column] = pa.array(found, kind)
     columns["event"] = pa.array(event, pa.int64()).cast(_TIMES)
     if view not in WITHOUT_CREATED:
         columns["created"] = pa.array(created, pa.int64()).cast(_TIMES)
@@ -404,19 +497,66 @@ def _source(view: str, sizes: Sizes, random: np.random.Generator) -> pa.Table:
 
 def values(dtype: str, count: int, random: np.random.Generator, name: str = "") -> list[Any]:
     """Values of a Feast type, nulls and edges among them. Lists hold no null, but for lists of instants."""
+    if documents.is_document(dtype):
+        make = _attributes if name == "attributes" else _document
+        return [None if gone else make(dtype, random) for gone in (random.random(count) < 0.06).tolist()]
     item = dtype.partition("(")[2][:-1]
     if item:
         lengths = random.integers(0, 4, count)
-        flat = _scalars(item, int(lengths.sum()), random, nulls=0.0)
+        flat = _items(item, int(lengths.sum()), random)
         starts = np.concatenate([[0], np.cumsum(lengths)])
         found: list[Any] = [flat[starts[i] : starts[i + 1]] for i in range(count)]
-        if dtype.startswith("Set"):
+        if dtype.startswith("Set") and "(" not in item:
             found = [sorted(set(each)) for each in found]
         return [None if gone else each for each, gone in zip(found, random.random(count) < 0.06, strict=True)]
     if name == "big":
         numbers = random.integers(2**53, 2**62, count) | 1
         return [None if gone else int(v) for v, gone in zip(numbers, random.random(count) < 0.06, strict=True)]
     return _scalars(dtype, count, random, nulls=0.06)
+
+
+def _items(dtype: str, count: int, random: np.random.Generator) -> list[Any]:
+    """Lists within lists are not empty: Feast stores null for one that is."""
+    item = dtype.partition("(")[2][:-1]
+    if not item:
+        return _scalars(dtype, count, random, nulls=0.0)
+    flat = iter(_scalars(item, 3 * count, random, nulls=0.0))
+    return [[next(flat) for _ in range(length)] for length in random.integers(1, 4, count).tolist()]
+
+
+def _document(dtype: str, random: np.random.Generator) -> Any:
+    """Some are empty, some lack a value within."""
+    chance = random.random()
+    found = documents.some(dtype, random)
+    if isinstance(found, list):
+        return [] if chance < 0.05 else found
+    if dtype == "Map" and chance < 0.02:
+        return {}
+    if chance > 0.9:
+        gone = list(found)[int(random.integers(len(found)))]
+        return found | {gone: None}
+    return found | {"x": math.nan} if "x" in found and chance < 0.1 else found
+
+
+def _attributes(_dtype: str, random: np.random.Generator) -> str:
+    """A map as JSON text: values of every kind JSON has, names in any order."""
+    number = int(random.integers(2**31))
+    every = {
+        "n": number,
+        "big": number << 31 | 1,
+        "x": number / 7,
+        "whole": float(number),
+        "name": f"é {number}",
+        "empty": "",
+        "on": number % 2 == 0,
+        "nothing": None,
+        "list": [number, 2],
+        "words": ["a", f"ü{number}"],
+        "inner": {"n": -number, "nothing": None, "deeper": {"x": 0.5}},
+        "rows": [{"n": number}, {}],
+    }
+    names = random.permutation(list(every))[: int(random.integers(1, len(every) + 1))].tolist()
+    return json.dumps({name: every[name] for name in ("n", *names)}, ensure_ascii=number % 3 == 0)
 
 
 def _scalars(dtype: str, count: int, random: np.random.Generator, *, nulls: float) -> list[Any]:
@@ -436,12 +576,16 @@ def _scalars(dtype: str, count: int, random: np.random.Generator, *, nulls: floa
     elif dtype == "UnixTimestamp":
         seconds = random.integers(1_000_000_000, 1_900_000_000, count)
         chosen = [datetime.fromtimestamp(int(s), UTC) for s in seconds]
-    elif dtype == "Bytes":
+    elif dtype.endswith("Bytes"):
         chosen = [random.bytes(int(random.integers(0, 9))) for _ in range(count)]
     elif dtype == "Json":
         chosen = [json.dumps({"a": int(v), "b": [True, None, "é"]}) for v in random.integers(0, 10**6, count)]
     elif dtype == "Uuid":
         chosen = [str(uuid.UUID(bytes=random.bytes(16))) for _ in range(count)]
+    elif dtype == "TimeUuid":
+        chosen = [str(uuid.UUID(bytes=random.bytes(16), version=1)) for _ in range(count)]
+    elif dtype == "Decimal":
+        chosen = [str(decimal.Decimal(int(v)).scaleb(-3)) for v in random.integers(-(10**9), 10**9, count)]
     else:
         chosen = [
             f"{'naïve ✈ ' if v % 50 == 0 else ''}v{v}" if v % 40 else "" for v in random.integers(0, 10**5, count)
@@ -512,7 +656,8 @@ def _history(view: ViewSpec, table: pa.Table) -> dict[tuple[Any, ...], list[Sour
     events = table.column("event").cast(pa.int64()).to_pylist()
     created = table.column("created").cast(pa.int64()).to_pylist() if "created" in table.column_names else events
     columns = {
-        feature: table.column(COLUMN_OF.get((view.name, feature), feature)).to_pylist() for feature in view.features
+        feature: table.column(COLUMN_OF.get((view.name, feature), feature)).to_pylist(maps_as_pydicts="strict")
+        for feature in view.features
     }
     found: dict[tuple[Any, ...], list[SourceRow]] = {}
     for row, key in enumerate(keys):

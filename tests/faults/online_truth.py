@@ -3,12 +3,11 @@ trueup."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.faults import wire
-from tests.faults.cells import EXPIRED, MISSING, NULL, PRESENT
+from tests.faults.cells import EXPIRED, MISSING, NULL, PRESENT, alike
 from tests.faults.site import ViewSpec
 from tests.faults.store_faults import Hash, Scene
 
@@ -55,10 +54,5 @@ def _cell(view: ViewSpec, feature: str, hash_: Hash, now: int) -> Cell:
 
 
 def _same(dtype: str, old: bytes, new: bytes) -> bool:
-    """Equal bytes, or zeros of either sign."""
-    if old == new:
-        return True
-    if dtype in ("Float64", "Float32") and len(old) == len(new):
-        layout = "<d" if dtype == "Float64" else "<f"
-        return bool(struct.unpack(layout, old[1:]) == struct.unpack(layout, new[1:]))
-    return False
+    """Equal bytes, or other bytes that say the same."""
+    return old == new or alike(dtype, wire.decode(old), wire.decode(new))

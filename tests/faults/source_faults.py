@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tests.faults import documents
 from tests.faults.cells import EXPIRED, MISSING, NULL, PRESENT, Ints
 from tests.faults.site import ViewSpec
 from tests.faults.store_faults import HOUR, Key, Scene, SourceRow, other_value, pick
@@ -285,10 +287,17 @@ def append_rows(file: SourceFile, view: ViewSpec, rows: list[tuple[Key, SourceRo
         record[file.event] = instant(row.event)
         if file.created is not None:
             record[file.created] = instant(row.created)
-        named.append({name: record.get(name) for name in table.column_names})
+        named.append({field.name: _in_source(record.get(field.name), field.type) for field in table.schema})
     schema = pa.schema([column.with_nullable(True) for column in table.schema])
     more = pa.Table.from_pylist(named, schema)
     pq.write_table(pa.concat_tables([table.cast(schema), more]), file.path, write_statistics=False)
+
+
+def _in_source(value: Any, kind: pa.DataType) -> Any:
+    """A value as a column of this type takes it."""
+    if isinstance(value, str) and pa.types.is_decimal(kind):
+        return Decimal(value)
+    return documents.text(value) if isinstance(value, dict | list) and pa.types.is_string(kind) else value
 
 
 def _delete(file: SourceFile, view: ViewSpec, gone: Mapping[Key, int | None]) -> None:
@@ -327,6 +336,8 @@ def _landed(row: SourceRow, view: ViewSpec, time: Timeline) -> bool:
 def as_stored(dtype: str, value: Any) -> Any:
     if value is None:
         return None
+    if documents.is_document(dtype):
+        return documents.parsed(value)
     if dtype == "UnixTimestamp":
         return int(value.timestamp())
     return [int(item.timestamp()) for item in value] if dtype.endswith("(UnixTimestamp)") else value

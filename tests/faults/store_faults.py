@@ -7,6 +7,7 @@ back, byte for byte.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import redis
-from tests.faults import wire
+from tests.faults import documents, wire
 from tests.faults.cells import MISSING, NULL, PRESENT, Ints
 from tests.faults.site import ViewSpec
 
@@ -363,10 +364,9 @@ def cell_fault(change: Change, status: int = PRESENT) -> Callable[[Scene, np.ran
                             candidates.append((view, entity, feature, dtype, new))
         chosen = pick(random, candidates, rate)
         for view, entity, feature, dtype, new in chosen:
-            raw = new if isinstance(new, Raw) else wire.encode(dtype, new)
             writer.write(
                 scene.key(view, entity),
-                {wire.value_field(view.table, feature): bytes(raw)},
+                {wire.value_field(view.table, feature): wire.encode(dtype, new)},
                 scene.rows_of[view.name][entity],
             )
         return writer.injection(len(candidates), len(chosen))
@@ -374,18 +374,16 @@ def cell_fault(change: Change, status: int = PRESENT) -> Callable[[Scene, np.ran
     return inject
 
 
-class Raw(bytes):
-    """Stored as they are."""
-
-
 def scene_features(scene: Scene, view: ViewSpec) -> set[str]:
     return {feature for feature in view.features if view.column(feature) in scene.base.column_names}
 
 
 def plain(dtype: str, value: Any) -> Any:
-    """Instants as whole seconds, as they are stored."""
+    """Instants as whole seconds, as they are stored, and documents as what they say."""
     if value is None:
         return None
+    if documents.is_document(dtype):
+        return documents.parsed(value)
     if dtype == "UnixTimestamp":
         return int(value.timestamp())
     if dtype.endswith("(UnixTimestamp)"):
@@ -394,15 +392,33 @@ def plain(dtype: str, value: Any) -> Any:
 
 
 def null_as_default(dtype: str, value: Any, _random: np.random.Generator) -> Any:
-    defaults = {"Int32": 0, "Int64": 0, "Float32": 0.0, "Float64": 0.0, "Bool": False, "String": "", "Bytes": b""}
-    return defaults.get(dtype, [] if dtype.startswith("Array") else UNCHANGED)
+    return _DEFAULTS.get(dtype.partition("(")[0], UNCHANGED)
+
+
+_DEFAULTS: Mapping[str, Any] = {
+    "Int32": 0,
+    "Int64": 0,
+    "Float32": 0.0,
+    "Float64": 0.0,
+    "Bool": False,
+    "String": "",
+    "Bytes": b"",
+    "PdfBytes": b"",
+    "ImageBytes": b"",
+    "Uuid": "",
+    "TimeUuid": "",
+    "Decimal": "0.00",
+    "Array": [],
+    "Map": {},
+    "Struct": {},
+}
 
 
 def as_float32(dtype: str, value: Any, _random: np.random.Generator) -> Any:
     if dtype == "Float64":
         new = _narrow(value)
         return UNCHANGED if new == value or value != value else new
-    if dtype == "Array(Float64)":
+    if dtype in ("Array(Float64)", "Set(Float64)"):
         items = [_narrow(item) for item in value]
         return UNCHANGED if items == value else items
     return UNCHANGED
@@ -413,21 +429,28 @@ def through_float(dtype: str, value: Any, _random: np.random.Generator) -> Any:
 
 
 def bit_flip(dtype: str, value: Any, random: np.random.Generator) -> Any:
-    """One bit of the value turned over."""
-    raw = bytearray(wire.encode(dtype, value))
-    if dtype == "Float64":
-        raw[1 + int(random.integers(0, 8))] ^= 1 << int(random.integers(0, 8))
-    elif dtype == "Float32":
-        raw[1 + int(random.integers(0, 4))] ^= 1 << int(random.integers(0, 8))
-    elif dtype in ("Int32", "Int64"):
+    """One bit of the value, or of one within it, turned over."""
+    if documents.is_document(dtype) or dtype == "Json":
+        new = documents.bit_turned(documents.parsed(value))
+        return UNCHANGED if new is None else json.dumps(new) if dtype == "Json" else new
+    if "(" in dtype:
+        item = dtype.partition("(")[2][:-1]
+        new = bit_flip(item, value[-1], random) if value else UNCHANGED
+        return new if new is UNCHANGED else [*value[:-1], new]
+    if dtype in ("Float64", "Float32"):
+        layout = "<d" if dtype == "Float64" else "<f"
+        raw = bytearray(struct.pack(layout, value))
+        raw[int(random.integers(0, len(raw)))] ^= 1 << int(random.integers(0, 8))
+        return struct.unpack(layout, raw)[0]
+    if dtype in ("Int32", "Int64"):
         return int(value) ^ (1 << int(random.integers(0, 31)))
-    elif dtype == "String" and value.isascii() and value:
-        raw[-1] ^= 1
-    elif dtype == "Bytes" and value:
-        raw[-1] ^= 1 << int(random.integers(0, 8))
-    else:
-        return UNCHANGED
-    return Raw(raw)
+    if dtype.endswith("Uuid"):
+        return f"{value[:-1]}{int(value[-1], 16) ^ 1:x}"
+    if dtype in ("String", "Decimal") and value.isascii() and value:
+        return value[:-1] + chr(ord(value[-1]) ^ 1)
+    if dtype.endswith("Bytes") and value:
+        return value[:-1] + bytes([value[-1] ^ 1 << int(random.integers(0, 8))])
+    return UNCHANGED
 
 
 def _narrow(value: float) -> float:
@@ -445,9 +468,11 @@ def other_value(dtype: str, value: Any, random: np.random.Generator) -> Any:
 
 
 def _some_value(dtype: str, random: np.random.Generator) -> Any:
+    if documents.is_document(dtype):
+        return documents.some(dtype, random)
     if "(" in dtype:
         items = [_some_value(dtype.partition("(")[2][:-1], random) for _ in range(int(random.integers(1, 4)))]
-        return sorted(set(items)) if dtype.startswith("Set") else items
+        return sorted(set(items)) if dtype.startswith("Set") and not isinstance(items[0], list) else items
     number = int(random.integers(1, 2**31 - 1))
     if dtype in ("Int32", "Int64", "UnixTimestamp"):
         return number
@@ -457,11 +482,13 @@ def _some_value(dtype: str, random: np.random.Generator) -> Any:
         return float(random.normal(0, 1000))
     if dtype == "Bool":
         return number % 2 == 0
-    if dtype == "Bytes":
+    if dtype.endswith("Bytes"):
         return number.to_bytes(4, "little")
+    if dtype == "Decimal":
+        return f"{number // 1000}.{number % 1000:03d}"
     if dtype == "Json":
         return f'{{"n": {number}}}'
-    if dtype == "Uuid":
+    if dtype in ("Uuid", "TimeUuid"):
         return f"{number:08x}-0000-4000-8000-{number:012x}"
     return f"other {number}"
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import struct
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +15,11 @@ import pytest
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import python_values_to_proto_values
+from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
-from tests.faults import wire
-from tests.faults.cells import Truth, changed
+from tests.faults import documents, wire
+from tests.faults.cells import Truth, alike, changed
 from tests.faults.site import replace_rows
 
 HERE = Path(__file__).parent
@@ -23,9 +28,18 @@ FORBIDDEN = (
     "trueup.stores.redis",
     "trueup.stores.value_bytes",
     "trueup.features",
+    "trueup.contracts.documents",
     "tests.faults.harness",
 )
-NO_TRUEUP = ("wire.py", "cells.py", "measure.py", "store_faults.py", "source_faults.py", "online_truth.py")
+NO_TRUEUP = (
+    "wire.py",
+    "documents.py",
+    "cells.py",
+    "measure.py",
+    "store_faults.py",
+    "source_faults.py",
+    "online_truth.py",
+)
 
 
 def imported(path: Path) -> set[str]:
@@ -62,10 +76,15 @@ def test_what_writes_and_counts_by_hand_imports_nothing_of_trueup_at_all(name: s
         ("UnixTimestamp", "unix_timestamp_val", 1_700_000_000),
         ("Uuid", "uuid_val", "6f1b0b7e-0000-4000-8000-000000000001"),
         ("Json", "json_val", '{"a": 1}'),
+        ("TimeUuid", "time_uuid_val", "6f1b0b7e-0000-1000-8000-000000000001"),
+        ("Decimal", "decimal_val", "1.50"),
+        ("PdfBytes", "bytes_val", b"\x00\xff"),
+        ("ImageBytes", "bytes_val", b""),
     ],
 )
 def test_scalars_are_written_as_feast_writes_them(dtype: str, field: str, value: object) -> None:
     assert wire.encode(dtype, value) == Value(**{field: value}).SerializeToString()
+    assert wire.decode(wire.encode(dtype, value)) == value
 
 
 @pytest.mark.parametrize(
@@ -78,6 +97,11 @@ def test_scalars_are_written_as_feast_writes_them(dtype: str, field: str, value:
         ("Set(String)", "string_set_val", ["a", "b"]),
         ("Set(Int64)", "int64_set_val", [3, 4]),
         ("Array(Bytes)", "bytes_list_val", []),
+        ("Array(Json)", "json_list_val", ["1"]),
+        ("Array(Uuid)", "uuid_list_val", ["6f1b0b7e-0000-4000-8000-000000000001"]),
+        ("Set(TimeUuid)", "time_uuid_set_val", ["6f1b0b7e-0000-1000-8000-000000000001"]),
+        ("Array(Decimal)", "decimal_list_val", ["1.5"]),
+        ("Set(Decimal)", "decimal_set_val", ["1.5", "2"]),
     ],
 )
 def test_lists_are_written_as_feast_writes_them(dtype: str, field: str, value: list[object]) -> None:
@@ -86,6 +110,57 @@ def test_lists_are_written_as_feast_writes_them(dtype: str, field: str, value: l
     if not value:
         getattr(expected, field).SetInParent()
     assert wire.encode(dtype, value) == expected.SerializeToString()
+    assert wire.decode(wire.encode(dtype, value)) == value
+
+
+INNER = {
+    "n": -1,
+    "x": 0.5,
+    "on": True,
+    "name": "é",
+    "nothing": None,
+    "at": datetime(2024, 3, 10, tzinfo=UTC),
+    "raw": b"\xff",
+    "sum": Decimal("1.50"),
+    "numbers": [1, 2],
+    "reals": [0.5],
+    "times": [datetime(2024, 3, 10, tzinfo=UTC)],
+    "inner": {"deeper": {"n": 1}},
+    "rows": [{"n": 1}, {}],
+}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "value"),
+    [
+        ("Map", ValueType.MAP, INNER),
+        ("Map", ValueType.MAP, {}),
+        ("Struct({n: Int64})", ValueType.STRUCT, INNER),
+        ("Array(Map)", ValueType.MAP_LIST, [INNER, {}]),
+        ("Array(Struct({n: Int64}))", ValueType.STRUCT_LIST, [INNER]),
+        ("Array(Array(Int64))", ValueType.VALUE_LIST, [[1, 2], [3]]),
+        ("Set(Array(String))", ValueType.VALUE_SET, [["a"], ["b", "c"]]),
+    ],
+)
+def test_what_holds_values_of_its_own_is_written_as_feast_writes_it(dtype: str, kind: ValueType, value: Any) -> None:
+    (expected,) = python_values_to_proto_values([value], kind)
+    assert Value.FromString(wire.encode(dtype, value)) == expected
+    assert alike(dtype, wire.decode(wire.encode(dtype, value)), value)
+    assert alike(dtype, wire.decode(expected.SerializeToString()), value)
+
+
+def test_a_document_says_the_same_in_whatever_form() -> None:
+    assert alike("Map", documents.text(INNER), INNER)
+    assert alike("Array(Map)", documents.text([INNER]), [INNER])
+    assert alike("Map", '{"a": 1, "b": null}', '{"a": 1.0}')
+    assert alike("Map", {"a": float("nan")}, {})
+    assert alike("Map", {"a": [float("inf")]}, '{"a": [{"$float": "inf"}]}')
+    assert not alike("Map", '{"a": 1}', '{"a": true}')
+    assert not alike("Map", '{"a": "1"}', '{"a": 1}')
+    assert not alike("Array(Map)", "[{}]", "[]")
+    assert alike("Decimal", "1.0", "1.00")
+    assert alike("Set(Decimal)", ["1.0", "2"], ["2.0", "1"])
+    assert not alike("Array(Json)", [None], ["null"])
 
 
 def test_null_is_empty_bytes() -> None:

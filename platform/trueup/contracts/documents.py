@@ -3,7 +3,8 @@
 Names are sorted. What JSON has no word for is an object with one name that says what it is: `$bytes` (base64),
 `$instant` (ISO 8601, UTC, whole seconds as Feast stores them), `$decimal` (its digits), `$float` (`nan`, `inf`,
 `-inf`). An integer stays one and a float too, and they are compared by value: Feast stores a struct's integers as
-floats as soon as another row of their batch has none there.
+floats as soon as another row of their batch has none there. What is no number is null, as Feast stores it; in a list
+it stays.
 """
 
 from __future__ import annotations
@@ -57,13 +58,17 @@ def _said(value: Any) -> Any:
         case Mapping():
             if other := [name for name in value if not isinstance(name, str)]:
                 raise ValueError(f"a map's keys are text, and one is {other[0]!r}")
-            return {name: _said(item) for name, item in value.items()}
+            return {name: None if _is_nan(item) else _said(item) for name, item in value.items()}
         case list() | tuple():
             return [_said(item) for item in value]
         case set() | frozenset():
             return sorted((_said(item) for item in value), key=json.dumps)
         case _:
             raise ValueError(f"{value!r} is nothing a map can hold")
+
+
+def _is_nan(value: Any) -> bool:
+    return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and math.isnan(value)
 
 
 def _meant(value: dict[str, Any]) -> Any:

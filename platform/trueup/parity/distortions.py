@@ -12,7 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trueup.contracts.dtypes import document_kind
 from trueup.parity.compare import Cells
+from trueup.parity.kinds import item_dtype
 
 QUARTER_HOUR = 900_000_000
 """Microseconds. UTC offsets are multiples of it, 14 hours at the most."""
@@ -70,12 +72,12 @@ def shifted(cells: Cells, served: Cells) -> Cells | None:
     return replace(cells, values=pc.if_else(pa.array(zone), served.values.cast(cells.values.type), cells.values))
 
 
-def items_defaulted(cells: Cells) -> Cells | None:
-    """Nulls within lists as the default of their type."""
+def items_defaulted(cells: Cells, dtype: str | None = None) -> Cells | None:
+    """Nulls within lists as the default of their type; in a list of Json Feast writes JSON's null."""
     kind = cells.values.type
     if not _is_list(kind):
         return None
-    default = type_default(kind.value_type)
+    default = "null" if item_dtype(dtype) == "Json" else type_default(kind.value_type)
     return None if default is None else _items(cells, lambda item: default if item is None else item)
 
 
@@ -104,8 +106,15 @@ def coerced(cells: Cells, served: Cells) -> Cells | None:
         return None
 
 
-def type_default(kind: pa.DataType) -> Any:
-    """What stands for nothing in a type: False, 0, "", 1970, an empty list; None for a type that has none."""
+def type_default(kind: pa.DataType, dtype: str | None = None) -> Any:
+    """What stands for nothing in a type: False, 0, "", 1970, an empty list or map; None for a type that has none.
+
+    dtype: the Feast type, where it says more than the Arrow type.
+    """
+    if dtype is not None and (document := document_kind(dtype)):
+        return "[]" if document.startswith("Array") else "{}"
+    if dtype == "Decimal":
+        return "0"
     if _is_list(kind):
         return []
     if pa.types.is_timestamp(kind):
@@ -119,7 +128,7 @@ DISTORTIONS: tuple[Distortion, ...] = (
     Distortion("ts_precision", lambda cells, _: whole_seconds(cells)),
     Distortion("ts_precision", lambda cells, _: whole_milliseconds(cells)),
     Distortion("timezone_shift", shifted),
-    Distortion("list_null", lambda cells, _: items_defaulted(cells)),
+    Distortion("list_null", lambda cells, served: items_defaulted(cells, served.dtype)),
     Distortion("list_null", lambda cells, _: items_dropped(cells)),
     Distortion("dtype_coercion", coerced),
 )

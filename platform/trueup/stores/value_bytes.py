@@ -159,7 +159,7 @@ def decoder(dtype: str, feature: str) -> Decode:
                 return None
             if (stored, dtype) in _SAME:
                 return _payload_decoder(stored)(raw, read_varint(raw, 0)[1])
-        except (IndexError, struct.error, UnicodeDecodeError, OverflowError):
+        except (IndexError, struct.error, UnicodeDecodeError, ArithmeticError):
             raise _not_a_value(feature, raw) from None
         except KeyError as inner:
             raise StoreError(f"{feature}: it holds a {inner.args[0]}, which trueup cannot read.") from None
@@ -391,7 +391,13 @@ def _read_any(raw: bytes) -> Any:
         data = _rest(raw, start)
         return _read_map(data) if stored in ("Map", "Struct") else _read_maps(data)
     value = _payload_decoder(stored)(raw, start)
-    return Decimal(value) if stored == "Decimal" else value
+    match stored:
+        case "Decimal":
+            return Decimal(value)
+        case "Array(Decimal)" | "Set(Decimal)":
+            return [Decimal(item) for item in value]
+        case _:
+            return value
 
 
 # Encoding ------------------------------------------------------------------------------------------------------------

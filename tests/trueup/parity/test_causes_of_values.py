@@ -137,6 +137,9 @@ def served(value: Any, *, at: float = 1, event: float | None = 0, who: str = "X"
         ("Float64", pa.float64(), None, -1.0, -2.0),
         ("String", pa.string(), None, "", "none"),
         ("Bool", pa.bool_(), None, False, True),
+        ("Decimal", pa.string(), None, "0.00", "1"),
+        ("Map", pa.string(), None, "{}", '{"a":1}'),
+        ("Array(Struct({a: Int64}))", pa.string(), None, "[]", "[{}]"),
     ],
 )
 def test_a_default_where_there_is_a_null_is_null_default(
@@ -176,6 +179,8 @@ def test_a_zero_where_there_is_a_value_is_no_default(tmp_path: Path) -> None:
         ("Array(Bool)", [True, None], pa.list_(pa.bool_()), [True, False], [True], [False, False]),
         ("Array(Int64)", [4, None, 6], pa.list_(pa.int64()), [4, 0, 6], [4, 6], [4, 1, 6]),
         ("Array(String)", [None, "a"], pa.list_(pa.string()), ["", "a"], ["a"], ["b", "a"]),
+        ("Array(Json)", [None, "1"], pa.list_(pa.string()), ["null", "1"], ["1"], ["{}", "1"]),
+        ("Array(Decimal)", [None, "1"], pa.list_(pa.string()), ["", "1"], ["1"], ["0", "1"]),
     ],
 )
 def test_nulls_within_lists_that_were_replaced_or_dropped_are_list_null(

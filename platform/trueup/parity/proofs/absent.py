@@ -11,6 +11,7 @@ from trueup.parity.case import Rows
 from trueup.parity.causes import BIT
 from trueup.parity.compare import NO_TIME, Cells, Mask
 from trueup.parity.distortions import type_default
+from trueup.parity.likeness import Likeness, likeness
 from trueup.parity.proofs.readings import steps_that_matter
 from trueup.parity.proofs.search import Search, has_row, no_row, times_of, usable
 from trueup.parity.reading import ledger_reading, paths
@@ -117,16 +118,12 @@ def _filled(search: Search, column: str, *, any_value: bool) -> Rows:
 def _is_default(search: Search, column: str, served: Cells) -> Mask:
     kind = served.values.type
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    known = [type_default(kind), -1 if number else None, search.case.defaults.get(column)]
+    known = [type_default(kind, served.dtype), -1 if number else None, search.case.defaults.get(column)]
     found = np.zeros(len(served), np.bool_)
     for default in known:
-        if default is None:
-            continue
-        if pa.types.is_nested(kind):  # Arrow does not compare them
-            found |= np.array([value == default for value in served.values.to_pylist()], np.bool_)
-        else:
-            equal = pc.equal(served.values, pa.scalar(default, kind))
-            found |= np.asarray(pc.fill_null(equal, False).to_numpy(zero_copy_only=False), np.bool_)
+        if default is not None:
+            every = pa.array([default] * len(served), kind)
+            found |= likeness(served.values, every, dtype=served.dtype) == Likeness.SAME
     return found
 
 

@@ -260,7 +260,7 @@ def _nothing(search: Search, column: str, side: Cells) -> Mask:
     missing = no_row(side)
     untimed = np.flatnonzero((side.statuses == Status.PRESENT) & (times_of(side) == NO_TIME))
     if side.times is not None and len(untimed):
-        default = search.case.defaults.get(column, type_default(side.values.type))
+        default = search.case.defaults.get(column, type_default(side.values.type, side.dtype))
         values = side.values.take(pa.array(untimed)).to_pylist()
         missing = missing.copy()
         missing[untimed[np.array([value == default for value in values], np.bool_)]] = True
