@@ -26,12 +26,6 @@ class CheckedEnvironment:
     found: EnvironmentDiff | None
     problem: str | None = None
 
-    @property
-    def unknown(self) -> tuple[Difference, ...]:
-        """Parts that can change a number, and are not known of both."""
-        found = () if self.found is None else self.found.unknown
-        return tuple(each for each in found if each.tier == "arithmetic")
-
 
 CheckEnvironment = Callable[[Registered], CheckedEnvironment | None]
 """Checks a model version; None when environments are not checked."""
@@ -76,10 +70,11 @@ def _message(version: Registered, checked: CheckedEnvironment) -> str | None:
     if checked.found is None:
         return f"{version}: whether this environment can change its predictions is not known. {checked.problem}"
     parts = []
-    if differing := checked.found.arithmetic:
+    arithmetic = checked.found.arithmetic
+    if differing := arithmetic.differences:
         count = counted(len(differing), "difference")
         parts.append(f"{version}: {count} that can change its predictions, from training to here:{_listed(differing)}")
-    if unknown := checked.unknown:
+    if unknown := arithmetic.unknown:
         parts.append(f"{version}: not known, in training or here:{_listed(unknown)}")
     return "\n".join(parts) or None
 

@@ -295,9 +295,9 @@ def _ready_environment(checked: CheckedEnvironment | None) -> ReadyEnvironment:
     if checked is None or checked.found is None:
         status: Literal["off", "unknown"] = "off" if checked is None else "unknown"
         return ReadyEnvironment(status=status, arithmetic=None, other=None, unknown=None)
-    arithmetic = len(checked.found.arithmetic)
+    arithmetic = len(checked.found.arithmetic.differences)
     return ReadyEnvironment(
-        status="differs" if checked.found else "unknown" if checked.unknown else "same",
+        status="differs" if checked.found else "unknown" if checked.found.arithmetic.unknown else "same",
         arithmetic=arithmetic,
         other=len(checked.found.differences) - arithmetic,
         unknown=len(checked.found.unknown),

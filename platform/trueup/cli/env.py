@@ -79,7 +79,9 @@ def _show(found: EnvironmentDiff) -> None:
                 for each in found.differences
             ]
         )
-        output.print(f"{counted(len(found.differences), 'difference')}, {len(found.arithmetic)} in arithmetic.")
+        output.print(
+            f"{counted(len(found.differences), 'difference')}, {len(found.arithmetic.differences)} in arithmetic."
+        )
     else:
         output.print("No difference.")
     if found.unknown:

@@ -94,9 +94,12 @@ class EnvironmentDiff:
         return bool(self.differences)
 
     @property
-    def arithmetic(self) -> tuple[Difference, ...]:
-        """The differences that can change a number."""
-        return tuple(each for each in self.differences if each.tier == "arithmetic")
+    def arithmetic(self) -> EnvironmentDiff:
+        """Of what can change a number alone."""
+        differences, unknown = (
+            tuple(each for each in parts if each.tier == "arithmetic") for parts in (self.differences, self.unknown)
+        )
+        return EnvironmentDiff(differences, unknown)
 
     def to_json(self) -> dict[str, Any]:
         return {
