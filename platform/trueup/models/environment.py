@@ -120,7 +120,9 @@ class Environment:
         return {
             "format": FORMAT,
             **asdict(self),
+            "cpu_features": None if self.cpu_features is None else list(self.cpu_features),
             "packages": {item.name: {"version": item.version, "hash": item.hash} for item in self.packages},
+            "thread_pools": [asdict(pool) for pool in self.thread_pools],
             "variables": dict(self.variables),
         }
 

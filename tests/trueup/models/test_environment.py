@@ -44,6 +44,7 @@ OLD = {
 def test_an_environment_survives_json_with_the_same_hash() -> None:
     taken = take_environment()
     again = Environment.from_json(json.loads(json.dumps(taken.to_json())))
+    assert json.loads(json.dumps(taken.to_json())) == taken.to_json()
     assert again == taken
     assert again.hash == taken.hash
 
