@@ -32,6 +32,10 @@ ClockName = Literal["wall", "request"]
 """wall: features are read as of now. request: as of each request's own `X-Trueup-Now` header (a replay)."""
 
 
+EnvironmentCheck = Literal["off", "warn", "refuse"]
+"""What to do when a model is loaded in another environment than it was trained in, and that can change its numbers."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -98,6 +102,8 @@ class ServingConfig(BaseSettings):
     clock: ClockName = "wall"
     online_timeout_seconds: float = Field(default=2.0, gt=0)
     """How long one read of the online store may take; after that the request is answered with a 503."""
+    environment_check: EnvironmentCheck = "warn"
+    """warn: log what differs and can change a number. refuse: do not start then, nor where it is not known."""
     experiment: ExperimentConfig
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()

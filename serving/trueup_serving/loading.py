@@ -23,19 +23,22 @@ from trueup.models.tracking import Tracking
 from trueup.settings import feature_repo
 from trueup.stores.redis_connection import Client, connect, store_errors
 from trueup_serving.config import ServingConfig
+from trueup_serving.environment_check import CheckEnvironment, environment_check
 from trueup_serving.service import ServedModel, Service, predict
 
 
 def load_service(config: ServingConfig) -> Service:
     """The service these settings describe; its log is not started yet.
 
-    Raises InputError for a setting, ModelError for a model that cannot be found or cannot predict, ContractError
-    for a model whose features are not the registry's, StoreError for an online store that is not Redis.
+    Raises InputError for a setting, ModelError for a model that cannot be found or cannot predict (or, where the
+    settings refuse that, was trained in another environment), ContractError for a model whose features are not the
+    registry's, StoreError for an online store that is not Redis.
     """
     design, limits = config.design, config.log_limits
     store = FeatureStore(repo_path=str(feature_repo(config.repo)))
     tracking = Tracking(config.tracking_uri)
-    models = [_load(variant, tracking, store) for variant in design.variants]
+    check = environment_check(config.environment_check, tracking)
+    models = [_load(variant, tracking, store, check) for variant in design.variants]
     contracts = {model.contract.hash: model.contract for model in models}
     client = _client(store, config.online_timeout_seconds)
     key_format = store.config.entity_key_serialization_version
@@ -63,15 +66,16 @@ def check_contract(model: str, trained: FeatureContract, live: FeatureContract) 
         )
 
 
-def _load(variant: Variant, tracking: Tracking, store: FeatureStore) -> ServedModel:
+def _load(variant: Variant, tracking: Tracking, store: FeatureStore, check: CheckEnvironment) -> ServedModel:
     # Resolved once: the alias may move between the check of the card and the loading of the model.
     version = tracking.resolve(variant.model, variant.alias)
     card = tracking.load_card(variant.model, version.version)
     live = extract_contract(store, card.contract.service)
     check_contract(f"{variant.model}@{version.version}", card.contract, live)
+    environment = check(version)
     bundle = tracking.load_bundle(variant.model, version.version)
     _check_predicts(bundle, live)
-    return ServedModel(variant, bundle, live)
+    return ServedModel(variant, bundle, live, environment)
 
 
 def _check_predicts(bundle: Bundle, contract: FeatureContract) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from trueup.frame import FeatureFrame, Status
 from trueup.instants import Clock, format_instant
 from trueup_serving.config import ClockName, LimitsConfig
+from trueup_serving.environment_check import CheckedEnvironment
 from trueup_serving.metrics import Metrics
 from trueup_serving.problems import FieldError, Problem, bad_field, documented
 from trueup_serving.request_ids import adopt, request_id_of
@@ -27,6 +28,7 @@ from trueup_serving.schemas import (
     Prediction,
     PredictResponse,
     Ready,
+    ReadyEnvironment,
     ReadyLog,
     ReadyVariant,
     RequestSchema,
@@ -273,6 +275,7 @@ def _ready(service: Service) -> Ready:
                 weight=model.variant.weight,
                 feature_service=model.contract.service,
                 contract_hash=model.contract.hash,
+                environment=_ready_environment(model.environment),
             )
             for name, model in service.models.items()
         ],
@@ -285,4 +288,17 @@ def _ready(service: Service) -> Ready:
             error=log.error,
         ),
         online_store=readiness.online_store or "reachable",
+    )
+
+
+def _ready_environment(checked: CheckedEnvironment | None) -> ReadyEnvironment:
+    if checked is None or checked.found is None:
+        status: Literal["off", "unknown"] = "off" if checked is None else "unknown"
+        return ReadyEnvironment(status=status, arithmetic=None, other=None, unknown=None)
+    arithmetic = len(checked.found.arithmetic.differences)
+    return ReadyEnvironment(
+        status="differs" if checked.found else "unknown" if checked.found.arithmetic.unknown else "same",
+        arithmetic=arithmetic,
+        other=len(checked.found.differences) - arithmetic,
+        unknown=len(checked.found.unknown),
     )

@@ -106,6 +106,22 @@ class FeaturesResponse(BaseModel):
     rows: list[RowFeatures]
 
 
+class ReadyEnvironment(BaseModel):
+    """The model's training environment against the server's. `off`: not checked.
+
+    `unknown`: nothing is known to differ, but something that can change a prediction is not known. The counts
+    are null where nothing was compared: `arithmetic` differences can change a prediction, `other` ones do not by
+    themselves, and `unknown` parts are not known of both.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["same", "differs", "unknown", "off"]
+    arithmetic: int | None
+    other: int | None
+    unknown: int | None
+
+
 class ReadyVariant(BaseModel):
     """A variant and the model behind it."""
 
@@ -118,6 +134,7 @@ class ReadyVariant(BaseModel):
     weight: int
     feature_service: str
     contract_hash: str
+    environment: ReadyEnvironment
 
 
 class ReadyLog(BaseModel):

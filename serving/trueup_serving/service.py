@@ -20,6 +20,7 @@ from trueup.experiments.design import Design, Variant
 from trueup.features.online import OnlineReader
 from trueup.frame import FeatureFrame
 from trueup.models.bundle import Bundle
+from trueup_serving.environment_check import CheckedEnvironment
 
 Row = Mapping[str, Any]
 Ref = tuple[str, str]
@@ -28,11 +29,15 @@ Ref = tuple[str, str]
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A variant's model as it was loaded. contract: the live one, equal to the model's own."""
+    """A variant's model as it was loaded. contract: the live one, equal to the model's own.
+
+    environment: the one it was trained in against the server's; None when it was not checked.
+    """
 
     variant: Variant
     bundle: Bundle
     contract: FeatureContract
+    environment: CheckedEnvironment | None
 
     @property
     def ref(self) -> Ref:

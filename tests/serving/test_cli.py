@@ -75,6 +75,17 @@ def test_a_server_that_cannot_start_says_why_in_one_message_and_exits_with_2(wor
     assert "Traceback" not in done.stderr
 
 
+def test_a_model_of_another_environment_is_refused_by_one_message_and_exit_code_2(world: World, tmp_path: Path) -> None:
+    config = _config(world, tmp_path, environment_check="refuse")
+    changed = {**_environment(), "MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "3"}
+    done = subprocess.run([*COMMAND, "--config", str(config)], capture_output=True, text=True, env=changed)
+    assert done.returncode == 2
+    assert "honest@1: " in done.stderr
+    assert "openmp libgomp threads: 1 -> 3" in done.stderr
+    assert "MKL_CBWR: none -> AVX2" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_log_that_cannot_be_written_ends_the_process_with_2(world: World, tmp_path: Path) -> None:
     (tmp_path / "log").write_text("in the way")
     command = [*COMMAND, "--config", str(_config(world, tmp_path)), "--uds", str(tmp_path / "s")]

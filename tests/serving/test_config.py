@@ -76,6 +76,7 @@ def test_what_the_server_is_not_told_it_takes_from_trueups_own_settings(
         ('clock = "sun"' + TEXT, "clock", "'wall' or 'request'"),
         (TEXT + "[server]\nport = 65536\n", "server.port", "less than or equal to 65535"),
         (TEXT + "[limits]\nmax_rows = 0\n", "limits.max_rows", "greater than or equal to 1"),
+        ('environment_check = "on"' + TEXT, "environment_check", "'off', 'warn' or 'refuse'"),
         ("online_timeout_seconds = 0" + TEXT, "online_timeout_seconds", "greater than 0"),
         ("not toml", "config", "is not TOML"),
     ],

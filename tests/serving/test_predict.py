@@ -267,6 +267,7 @@ def test_readyz_says_what_is_served(server: Live, world: World) -> None:
         "weight": 50,
         "feature_service": "both_v1",
         "contract_hash": world.contracts["both_v1"].hash,
+        "environment": ready["variants"][0]["environment"],
     }
     assert server.http.get("/healthz").json() == {"status": "alive"}
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from feast import FeatureStore
 from tests.training.shop import SITES, START
+from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
 from trueup.cli import app
@@ -114,6 +115,16 @@ def test_a_served_log_is_replayed_bit_for_bit_and_offline_features_move_nothing(
     assert (report.exit_code, result.label, result.rows, result.mismatched) == (0, "shop@1", 300, 0)
     assert {name: part.rows for name, part in result.roles.items()} == {"answer": 240, "shadow": 60}
     assert result.notes["on offline features"] == "0 of 300 predictions move"
+
+
+def test_a_replay_says_whether_its_models_were_trained_in_this_environment(trained: Trained, log: Path) -> None:
+    with threadpool_limits(1):
+        facts = replay(trained, log).facts
+    assert facts["environment of shop@1"] == "same as here"
+    with threadpool_limits(2):
+        facts = replay(trained, log).facts
+    assert "that can change numbers: " in facts["environment of shop@1"]
+    assert " threads: 1 -> 2" in facts["environment of shop@1"]
 
 
 @pytest.mark.parametrize("batch_rows", [1, 37, 10_000])

@@ -15,11 +15,14 @@ import typer
 from feast import FeatureStore
 from mlflow import MlflowClient
 from tests.training.shop import RECIPE
+from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import ContractError, InputError, ModelError
 from trueup.features.historical import read_as_of
+from trueup.models.environment import take_environment
+from trueup.models.environment_diff import diff
 from trueup.models.tracking import Tracking
 from trueup_training.cli import add_commands
 from trueup_training.dataset import build_training_set
@@ -94,8 +97,20 @@ def test_training_again_gives_a_new_version_with_the_same_bits(
     features = build_training_set(recipe, contract, repo=shop_repo, now=NOW).features
     first, second = (tracking.load_bundle("shop", version) for version in (trained.version, again.version))
     assert first.predict(features).tobytes() == second.predict(features).tobytes()
-    known_only_now = {"run_id": None, "version": None, "git_commit": None, "git_dirty": False}
+    known_only_now = {"run_id": None, "version": None, "git_commit": None, "git_dirty": False, "environment": ""}
     assert replace(first.card, **known_only_now) == replace(second.card, **known_only_now)  # type: ignore[arg-type]
+
+
+def test_the_environment_has_the_threads_of_the_fit(trained: TrainedModel, run: Train, tracking: Tracking) -> None:
+    one = tracking.load_environment("shop", trained.version)
+    assert one.hash == trained.card.environment
+    assert {pool.threads for pool in one.thread_pools} == {1}
+    with threadpool_limits(1):
+        assert not diff(one, take_environment())
+    two = tracking.load_environment("shop", run(threads=2).version)
+    found = diff(one, two).differences
+    assert found
+    assert all(each.part.endswith(" threads") for each in found)
 
 
 def test_a_leaky_rule_looks_better_on_its_holdout(trained: TrainedModel, run: Train, recipe: Recipe) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feast import FeatureStore
+from threadpoolctl import threadpool_limits
 
 from trueup.contracts.extract import extract_contract
 from trueup.instants import Clock, utc_now
@@ -87,7 +88,8 @@ def train(
     )
     tell(f"metrics on {data.counts.holdout:,} rows")
     metrics = holdout_metrics(data.labels[data.holdout], predict(estimator, inputs.iloc[data.holdout], threads=threads))
-    environment = take_environment()
+    with threadpool_limits(threads):  # as the fit had them
+        environment = take_environment()
     card = ModelCard(
         name=recipe.model.name,
         recipe=recipe.name,

@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from trueup.cli.contract import contract
+from trueup.cli.env import env
 from trueup.cli.materialize import materialize
 from trueup.cli.options import CHECK_FAILED, COULD_NOT_RUN, Json, LedgerPath, Repo, TrackingUri, print_json, print_table
 from trueup.cli.parity import parity
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.command()(materialize)
 app.add_typer(parity, name="parity")
 app.add_typer(contract, name="contract")
+app.add_typer(env, name="env")
 
 
 def main() -> None:

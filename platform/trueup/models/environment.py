@@ -1,12 +1,13 @@
-"""What can change a number without a change of code or data: interpreter, libraries, threads, locale, clock zone.
+"""What can change a number without a change of code or data: interpreter, libraries, processor, threads, locale, zone.
 
 Taken at training, at serving start and in parity. No host name and no path: the same environment on two
-machines has the same fingerprint.
+machines has the same fingerprint. `environment_diff` says what a difference can do.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import locale
 import os
 import platform
@@ -15,10 +16,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from trueup.errors import ModelError
 from trueup.hashing import digest
+from trueup.models.distributions import installed
+
+FORMAT = 2
+"""Version of the JSON form. 1, which had no number: packages by version alone, no CPU features and no image."""
+
+IMAGE_DIGEST = "TRUEUP_IMAGE_DIGEST"
+"""Environment variable with the container image's digest. A process cannot ask for it, so the orchestrator sets it."""
 
 PACKAGES = (
     "numpy",
@@ -68,24 +79,38 @@ class ThreadPool:
 
 
 @dataclass(frozen=True)
-class Environment:
-    """The fingerprint. `hash` is equal exactly when every field is.
+class Package:
+    """An installed distribution. hash: of its contents; None when unknown (`distributions.content_hash`)."""
 
-    cpus: those this process may use. packages, variables: sorted by name; what is not installed or not set is
-    left out. locale: the C library's, by category. hash_seed: `random` unless PYTHONHASHSEED fixes it.
+    name: str
+    version: str
+    hash: str | None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The fingerprint. `hash` is equal exactly when every field is. None: not known.
+
+    os: name and kernel release. libc: the C library, whose `exp` and `log` Python and others call. cpus: those this
+    process may use. cpu_features: instruction sets that NumPy chooses its kernels by. packages, variables: sorted by
+    name; what is not installed or not set is left out. locale: the C library's, by category. hash_seed: `random`
+    unless PYTHONHASHSEED fixes it. image: digest of the container image, as `TRUEUP_IMAGE_DIGEST` has it.
     """
 
     python: str
     os: str
+    libc: str | None
     machine: str
     cpus: int
-    packages: tuple[tuple[str, str], ...]
+    cpu_features: tuple[str, ...] | None
+    packages: tuple[Package, ...]
     thread_pools: tuple[ThreadPool, ...]
     variables: tuple[tuple[str, str], ...]
     locale: str
     encoding: str
     time_zone: str
     hash_seed: str
+    image: str | None
 
     @cached_property
     def hash(self) -> str:
@@ -93,54 +118,111 @@ class Environment:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "format": FORMAT,
             **asdict(self),
-            "packages": dict(self.packages),
+            "cpu_features": None if self.cpu_features is None else list(self.cpu_features),
+            "packages": {item.name: {"version": item.version, "hash": item.hash} for item in self.packages},
             "thread_pools": [asdict(pool) for pool in self.thread_pools],
             "variables": dict(self.variables),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Environment:
-        return cls(
-            **{
-                **data,
-                "packages": tuple(sorted(data["packages"].items())),
-                "thread_pools": tuple(ThreadPool(**pool) for pool in data["thread_pools"]),
-                "variables": tuple(sorted(data["variables"].items())),
-            }
-        )
+        """Of this form or the one before, whose absent parts are None. Raises ModelError for anything else."""
+        form = data.get("format", 1)
+        if form not in (1, FORMAT):
+            raise ModelError(
+                f"environment format {form!r} cannot be read; this version reads 1 and {FORMAT}.",
+                hint="Use the version of trueup that wrote it, or a newer one.",
+            )
+        try:
+            return _ADAPTER.validate_python(_fields(_from_1(data) if form == 1 else data))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ModelError(f"this environment cannot be read: {where}: {first['msg']}.") from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"this environment cannot be read ({type(error).__name__}: {error}).") from error
+
+
+_ADAPTER = TypeAdapter(Environment)
+
+
+def read_environment(content: bytes) -> Environment:
+    """The JSON form as text. Raises ModelError when it is none."""
+    try:
+        data = json.loads(content)
+    except ValueError as error:
+        raise ModelError(f"this environment is not JSON: {error}.") from error
+    if not isinstance(data, dict):
+        raise ModelError(f"this environment is a {type(data).__name__}; expected a JSON object.")
+    return Environment.from_json(data)
 
 
 def take_environment(variables: Mapping[str, str] | None = None) -> Environment:
-    """The fingerprint of this process. variables: its environment variables (default: `os.environ`)."""
+    """The fingerprint of this process. variables: its environment variables (default: `os.environ`).
+
+    Loads scikit-learn's and SciPy's native libraries, where they are installed: seconds in a process that has not.
+    """
     given = os.environ if variables is None else variables
-    libc, libc_version = platform.libc_ver()
+    packages = ((name, installed(name)) for name in PACKAGES)
     return Environment(
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        os=" ".join(filter(None, (platform.system(), platform.release(), libc, libc_version))),
+        os=f"{platform.system()} {platform.release()}",
+        libc=" ".join(filter(None, platform.libc_ver())) or None,
         machine=platform.machine(),
         cpus=_usable_cpus(),
-        packages=tuple(sorted((name, found) for name in PACKAGES if (found := _installed(name)) is not None)),
+        cpu_features=_cpu_features(),
+        packages=tuple(
+            sorted((Package(name, *found) for name, found in packages if found), key=lambda item: item.name)
+        ),
         thread_pools=_thread_pools(),
         variables=tuple(sorted((name, given[name]) for name in VARIABLES if name in given)),
         locale=locale.setlocale(locale.LC_ALL),  # without a second argument it only asks
         encoding=sys.getfilesystemencoding(),
         time_zone=f"{'/'.join(time.tzname)} (UTC{-time.timezone / 3600:+g})",
         hash_seed=given.get("PYTHONHASHSEED", "random"),
+        image=given.get(IMAGE_DIGEST, "").strip() or None,
     )
+
+
+def _from_1(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Its `os` ended with the C library: system, release, library and version, each one word."""
+    words = data["os"].split(" ")
+    system, libc = (words[:-2], words[-2:]) if len(words) == 4 else (words, [])
+    return {
+        **data,
+        "os": " ".join(system),
+        "libc": " ".join(libc) or None,
+        "cpu_features": None,
+        "packages": {name: {"version": version, "hash": None} for name, version in data["packages"].items()},
+        "image": None,
+    }
+
+
+def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **data,
+        "packages": [{"name": name, **rest} for name, rest in sorted(data["packages"].items())],
+        "variables": sorted(data["variables"].items()),
+    }
+
+
+def _cpu_features() -> tuple[str, ...] | None:
+    """What NumPy was built for and what more it found: the choice of kernels its results depend on.
+
+    Asked of NumPy and not of /proc/cpuinfo, whose flags change with the kernel and the hypervisor and mostly choose no
+    arithmetic. `NPY_DISABLE_CPU_FEATURES` counts. OpenBLAS chooses by itself: see `ThreadPool.architecture`.
+    """
+    config = np.show_config(mode="dicts")
+    simd = config.get("SIMD Extensions") if isinstance(config, dict) else None
+    return None if simd is None else (*simd.get("baseline", ()), *simd.get("found", ()))
 
 
 def _usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _installed(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def _thread_pools() -> tuple[ThreadPool, ...]:
@@ -162,4 +244,8 @@ def _thread_pools() -> tuple[ThreadPool, ...]:
         )
         for pool in threadpool_info()
     }
-    return tuple(sorted(pools, key=lambda pool: (pool.api, pool.library, pool.version or "", pool.threads)))
+    return tuple(sorted(pools, key=_sorted_by))
+
+
+def _sorted_by(pool: ThreadPool) -> tuple[str, str, str, str, int]:
+    return pool.api, pool.library, pool.version or "", pool.architecture or "", pool.threads

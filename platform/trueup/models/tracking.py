@@ -27,7 +27,7 @@ from trueup.hashing import canonical_json
 from trueup.instants import format_instant
 from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
-from trueup.models.environment import Environment
+from trueup.models.environment import Environment, read_environment
 from trueup.models.git import GitState
 
 # Before MLflow is imported, which reads them then. A value that is set already wins.
@@ -62,6 +62,8 @@ EXPERIMENT = "trueup"
 CARD_FILE = "trueup_card.json"
 """The card's name in the model's own folder."""
 ESTIMATOR_FILE = "model.skops"
+ENVIRONMENT_FILE = "environment.json"
+"""The environment's name among the artifacts of the run that trained a model."""
 TRUSTED_TYPES = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
 """Beyond what skops trusts by itself. Ours when loading too: a model does not choose what is trusted."""
 REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
@@ -226,6 +228,25 @@ class Tracking:
                     hint="Train it again with this version of trueup.",
                 ) from error
 
+    def load_environment(self, model: str, ref: str | int | None = None) -> Environment:
+        """The environment a registered model was trained in, as its run kept it.
+
+        Raises ModelError when no run of trueup's logged the model, or what it kept cannot be read.
+        """
+        with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
+            version = self._version(client, model, ref)
+            name = f"model {version.name}@{version.version} in {self.uri}"
+            try:
+                return read_environment(self._run_file(version, ENVIRONMENT_FILE, scratch).read_bytes())
+            except (MlflowException, OSError) as error:
+                raise ModelError(
+                    f"{name} has no {ENVIRONMENT_FILE} in its run, so the environment it was trained in is not known: "
+                    "trueup did not train it, or its files are gone.",
+                    hint="Train it with `trueup train`.",
+                ) from error
+            except ModelError as error:
+                raise ModelError(f"{name}: {ENVIRONMENT_FILE} of its run: {error.message}", hint=error.hint) from error
+
     def log_parity(
         self, model: str, version: str | int, *, files: Mapping[str, bytes], tags: Mapping[str, str]
     ) -> None:
@@ -345,6 +366,16 @@ class Tracking:
             )
         )
 
+    def _run_file(self, version: ModelVersion, name: str, scratch: str) -> Path:
+        """An artifact of the run that logged the version. Raises OSError when no run did."""
+        if not version.run_id:
+            raise FileNotFoundError(name)
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                run_id=version.run_id, artifact_path=name, dst_path=scratch, tracking_uri=self.uri
+            )
+        )
+
     @contextmanager
     def _client(self, *, create: bool) -> Iterator[MlflowClient]:
         """The client, opened once; what MLflow raises leaves as a ModelError that names the store."""
@@ -447,7 +478,7 @@ def _run_files(run: TrainingRun, folder: Path) -> Path:
     documents = {
         "card.json": run.bundle.card.to_json(),
         "contract.json": run.bundle.card.contract.to_json(),
-        "environment.json": run.environment.to_json(),
+        ENVIRONMENT_FILE: run.environment.to_json(),
         "recipe.json": run.recipe,
     }
     for name, document in documents.items():

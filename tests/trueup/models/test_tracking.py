@@ -157,11 +157,32 @@ class _Odd:
         raise NotImplementedError
 
 
+def test_its_environment_comes_back_from_its_run(store: Store) -> None:
+    for model, ref in (("buyers", "champion"), ("buyers", 2), ("buyers/1", None)):
+        assert store.tracking.load_environment(model, ref) == store.run.environment
+
+
+def test_an_environment_that_is_not_there_or_cannot_be_read_is_said_so(store: Store) -> None:
+    with pytest.raises(ModelError, match=r"foreign@1 .* has no environment\.json in its run.* did not train it"):
+        store.tracking.load_environment("foreign", 1)
+    logged = store.tracking.log(training_run(bundle=Bundle(card(name="moved"), ESTIMATOR)), finished=FINISHED)
+    version = store.tracking.register(logged).version
+    run = store.client.get_run(logged.run_id)
+    kept = Path(run.info.artifact_uri.removeprefix("file://"), "environment.json")
+    kept.write_text('{"format": 99}')
+    with pytest.raises(ModelError, match=r"moved@1 .*: environment\.json of its run: environment format 99 cannot"):
+        store.tracking.load_environment("moved", version)
+    kept.unlink()
+    with pytest.raises(ModelError, match=r"moved@1 .* has no environment\.json in its run"):
+        store.tracking.load_environment("moved", version)
+
+
 def test_reading_writes_nothing(store: Store) -> None:
     before = store.files()
     fresh = Tracking(store.uri)
     fresh.load_bundle("buyers", "champion")
     fresh.load_card("buyers", 2)
+    fresh.load_environment("buyers", 2)
     assert store.files() == before
 
 

@@ -18,6 +18,7 @@ from trueup.eventlog.records import LOG_TIMESTAMP, PREDICTION, REQUEST_ID, ROLE,
 from trueup.frame import EVENT_TIME, FeatureFrame
 from trueup.instants import AsOfRule
 from trueup.models.bundle import Bundle
+from trueup.models.environment import Environment
 from trueup.parity.causes import Reading
 from trueup.parity.checks.replay import THRESHOLD, Predict, ReplayedModel, Scored
 from trueup.parity.evidence.models import Progress, Unreadable, nothing
@@ -34,10 +35,12 @@ MOST_OTHERS = 20
 class Models(Protocol):
     """Registered models, ready to predict: `trueup.models.tracking.Tracking`. Raises TrueupError for one it has not.
 
-    versions: of a model, newest first.
+    versions: of a model, newest first. load_environment: the one a model was trained in.
     """
 
     def load_bundle(self, model: str, ref: str | int | None = None) -> Bundle: ...
+
+    def load_environment(self, model: str, ref: str | int | None = None) -> Environment: ...
 
     def versions(self, model: str) -> tuple[int, ...]: ...
 

@@ -9,9 +9,15 @@ from pathlib import Path
 
 from trueup.errors import InputError
 from trueup.instants import format_instant
+from trueup.models.environment import Environment
+from trueup.models.environment_diff import diff, unknown_text
 from trueup.parity.results import AnyResult, Check, could_not_run
 from trueup.stores.ledger import Ledger
 from trueup.stores.registry_ledger import RegistryLedger
+from trueup.wording import counted
+
+_SHOWN = 3
+"""Differences that a fact names."""
 
 PACKAGES = ("trueup", "feast", "duckdb", "pyarrow", "numpy")
 """What a comparison of features is made with."""
@@ -55,6 +61,24 @@ def check_share(share: float) -> None:
     """Raises InputError for a share of the entities that is none."""
     if not 0 < share <= 1:
         raise InputError("sample", f"sample is {share}; expected a share of the entities, more than 0 and at most 1.")
+
+
+def environment_fact(trained: Environment | str, here: Environment) -> str:
+    """What can change a number between the environment a model was trained in and this one.
+
+    trained: why it is not known, where it is not.
+    """
+    if isinstance(trained, str):
+        return f"not known: {trained}"
+    found = diff(trained, here).arithmetic
+    unknown = unknown_text(found, _SHOWN)
+    if not found:
+        return f"nothing is known to differ; {unknown}" if unknown else "same as here"
+    named = [str(each) for each in found.differences[:_SHOWN]]
+    if more := len(found.differences) - len(named):
+        named.append(f"and {more:,} more")
+    count = counted(len(found.differences), "difference")
+    return "; ".join([f"{count} that can change numbers: {named[0]}", *named[1:], *([unknown] if unknown else [])])
 
 
 def ledger_facts(ledger: Ledger | None) -> dict[str, str]:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from trueup.errors import TrueupError
 from trueup.instants import Clock, utc_now
+from trueup.models.environment import Environment, take_environment
 from trueup.parity.checks.replay import CHECK, THRESHOLD, check_replay
 from trueup.parity.evidence.models import Progress, Unreadable, nothing
 from trueup.parity.evidence.replay import Models, replayed_models
 from trueup.parity.evidence.windows import BATCH_ROWS
 from trueup.parity.report import Report
 from trueup.parity.results import AnyResult, could_not_run
-from trueup.parity.runs.facts import nothing_served, packages, window_facts
+from trueup.parity.runs.facts import environment_fact, nothing_served, packages, window_facts
 from trueup.stores.ledger import Ledger
 
 PACKAGES = ("trueup", "scikit-learn", "skops", "numpy", "pandas", "pyarrow")
@@ -45,6 +46,7 @@ def run_replay(
     """
     started = clock()
     results: list[AnyResult] = []
+    replayed: list[tuple[str, str]] = []
     for found in replayed_models(
         log_dir,
         tracking,
@@ -60,6 +62,7 @@ def run_replay(
         if isinstance(found, Unreadable):
             results.append(could_not_run(CHECK, found.model, found.problem, version=found.version, rows=found.rows))
             continue
+        replayed.append((found.model, found.version))
         try:
             results.append(check_replay(found))
         except TrueupError as error:
@@ -69,4 +72,20 @@ def run_replay(
     facts = {"served log": str(log_dir), **window_facts(start, end)}
     if repo is not None:
         facts["feature repository"] = str(repo)
+    facts |= _environments(tracking, replayed)
     return Report(started, clock(), tuple(results), packages(*PACKAGES), facts)
+
+
+def _environments(tracking: Models, replayed: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """What a replay that differs may be due to: a fact for each model version that was replayed."""
+    facts: dict[str, str] = {}
+    if not replayed:
+        return facts
+    here = take_environment()
+    for model, version in dict.fromkeys(replayed):
+        try:
+            trained: Environment | str = tracking.load_environment(model, version)
+        except TrueupError as error:
+            trained = str(error)
+        facts[f"environment of {model}@{version}"] = environment_fact(trained, here)
+    return facts
