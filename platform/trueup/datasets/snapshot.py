@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from trueup.contracts.contract import FeatureContract
 from trueup.datasets.entity_rows import Counts
-from trueup.datasets.ledger_state import PinnedLedger, ledger_states
+from trueup.datasets.ledger_state import LedgerState, PinnedLedger, ledger_states
 from trueup.datasets.manifest import Manifest, Part
 from trueup.datasets.parquet_bytes import WRITER
 from trueup.datasets.spec import DatasetSpec
@@ -67,12 +68,24 @@ def build_snapshot(
     data = read_training_set(spec, contract, repo=repo, ledger=ledger, progress=progress)
     if progress is not None:
         progress("snapshot")
+    return keep_snapshot(data, spec, contract, root=root, ledger=states)
+
+
+def keep_snapshot(
+    data: TrainingSet,
+    spec: DatasetSpec,
+    contract: FeatureContract,
+    *,
+    root: Path,
+    ledger: Mapping[str, LedgerState] | None = None,
+) -> Snapshot:
+    """Writes a training set that was read by `spec` and `contract`. ledger: what the ledger said of its views."""
 
     def describe(parts: tuple[Part, ...]) -> Manifest:
         return Manifest(
             spec=spec,
             contract=contract,
-            ledger=states,
+            ledger=ledger or {},
             counts=replace(data.counts, label_unknown=None),
             schema={field.name: str(field.type) for field in (*data.rows.schema, *data.features.values.schema)},
             content=data.digest,
