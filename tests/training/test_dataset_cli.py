@@ -174,7 +174,7 @@ def test_a_snapshot_and_itself_are_the_same(built: dict[str, Any], command: Comm
 def test_what_is_not_there_could_not_run(built: dict[str, Any], command: Command, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=rf"'beef' is neither .* has shop@{built['id'][:12]}"):
         command("dataset", "diff", built["id"], "beef")
-    with pytest.raises(DatasetError, match="is not a snapshot"):
+    with pytest.raises(DatasetError, match="is no snapshot"):
         command("dataset", "verify", tmp_path)
     with pytest.raises(InputError, match=r"recipe .*none\.toml"):
         command("dataset", "build", tmp_path / "none.toml")

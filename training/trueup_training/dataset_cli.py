@@ -27,7 +27,7 @@ Datasets = Annotated[
     Path | None,
     typer.Option("--datasets", help="Where snapshots are kept [TRUEUP_DATASETS, default: beside MLflow's store]."),
 ]
-Ref = Annotated[str, typer.Argument(metavar="PATH_OR_ID", help="A snapshot's folder, or its id or the first digits.")]
+Ref = Annotated[str, typer.Argument(metavar="PATH_OR_ID", help="A snapshot's folder, id, first digits or name.")]
 
 
 @dataset.command("build")
@@ -99,7 +99,7 @@ def verify_command(
 
     Exits 0 when they are the same, 1 when they are not, 2 when it could not run.
 
-    Example: trueup dataset verify build/datasets/flights/ID --rebuild
+    Example: trueup dataset verify flights@3f2a --rebuild
     """
     from trueup.datasets.snapshot import open_snapshot
     from trueup.datasets.storage import find_snapshot, problems
@@ -133,7 +133,7 @@ def verify_command(
 
 @dataset.command("diff")
 def diff_command(
-    a: Annotated[str, typer.Argument(metavar="A", help="A snapshot's folder, or its id or the first digits.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="A snapshot's folder, id, first digits or name.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
     datasets: Datasets = None,
     as_json: Json = False,
@@ -144,7 +144,7 @@ def diff_command(
     as-of rule, schedule, ledger, entity query), or, when all of these are the same, late_data: the sources were
     restated or rows landed late. Exits 0 when every byte is the same, 1 when not, 2 when it could not run.
 
-    Example: trueup dataset diff 3f2a 91cc
+    Example: trueup dataset diff flights@3f2a flights@91cc
     """
     from trueup.datasets.snapshot import open_snapshot
     from trueup.parity.snapshots import compare_snapshots

@@ -65,11 +65,11 @@ def print_verified(
 
 
 def print_difference(found: SnapshotDifference) -> None:
-    """Inputs, then rows, then columns, then cells. A column of cells is shown by a few."""
+    """Inputs, then rows, then columns, then a cell of each column (`--json` has more)."""
     if found.same:
-        output.print(f"[bold green]SAME[/]  {found.a} and {found.b}: every byte.")
+        output.print(f"[bold green]SAME[/]  {found.a} and {found.b}: every byte of every part.")
         return
-    extent = "the same content, in other bytes" if found.content_same else "other content"
+    extent = "the same rows and values" if found.content_same else "other rows or values"
     output.print(f"[bold red]DIFFERENT[/]  A {found.a}, B {found.b}: {extent}.")
     if found.changes:
         print_table(
@@ -103,21 +103,10 @@ def print_difference(found: SnapshotDifference) -> None:
 
 
 def _print_cells(found: SnapshotDifference) -> None:
-    cells = [
-        {
-            "column": escape(column.column),
-            "id": escape(cell.id),
-            "event_timestamp": cell.event_timestamp,
-            "A": escape(cell.a),
-            "B": escape(cell.b),
-        }
-        for column in found.columns
-        for cell in column.samples
-    ]
-    if cells:
-        output.print()
-        print_table(cells)
-        output.print()
+    for column in found.columns:
+        for cell in column.samples[:1]:
+            row = f"{column.column} of {cell.id} at {cell.event_timestamp}"
+            output.print(escape(f"{row}: {cell.a} -> {cell.b}"))
 
 
 def _only(side: str, rows: OnlyRows) -> str:

@@ -58,26 +58,38 @@ def write_snapshot(
 
 
 def find_snapshot(ref: str, root: Path) -> Path:
-    """The folder of a snapshot. ref: a folder (or its manifest), or an id or the first digits of one in `root`.
+    """The folder of a snapshot. ref: a folder (or its manifest); or, of those in `root`, an id, its first digits (4 at
+    least), NAME@DIGITS, or the name of which there is one.
 
     Raises DatasetError when there is none, or more than one.
     """
     path = Path(ref)
     if path.name == MANIFEST_FILE and path.is_file():
         path = path.parent
-    if path.is_dir():
-        if not (path / MANIFEST_FILE).exists() and not _ID.fullmatch(path.resolve().name):
-            raise DatasetError(f"{ref} has no {MANIFEST_FILE}, so it is not a snapshot; {_there(root)}.")
+    if path.is_dir() and ((path / MANIFEST_FILE).exists() or _ID.fullmatch(path.resolve().name)):
         return path
-    wanted = ref.rpartition("@")[2]
-    found = [folder for folder in _folders(root) if folder.name.startswith(wanted)] if _PREFIX.fullmatch(wanted) else []
-    if len(found) != 1:
-        several = f"names {len(found)} snapshots" if found else "is neither a folder nor the id of a snapshot"
-        raise DatasetError(
-            f"snapshot {ref!r} {several}; {_there(root)}.",
-            hint="Name its folder, or at least 4 digits of its id and where to look (--datasets).",
+    found = [folder for folder in _folders(root) if _is_called(folder, ref)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        why = f"names {len(found)} snapshots"
+    else:
+        why = (
+            f"has no {MANIFEST_FILE}, so it is no snapshot"
+            if path.is_dir()
+            else "is neither a folder nor a snapshot's id"
         )
-    return found[0]
+    there = [f"{folder.parent.name}@{folder.name[:12]}" for folder in _folders(root)]
+    raise DatasetError(
+        f"snapshot {ref!r} {why}; {root} has {', '.join(there) or 'none'}.",
+        hint="Name its folder, or at least 4 digits of its id and where to look (--datasets).",
+    )
+
+
+def _is_called(folder: Path, ref: str) -> bool:
+    name, _, digits = ref.rpartition("@")
+    by_id = _PREFIX.fullmatch(digits) is not None and folder.name.startswith(digits)
+    return (by_id and name in ("", folder.parent.name)) or folder.parent.name == ref
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -173,8 +185,3 @@ def _aside(root: Path) -> Iterator[Path]:
 
 def _folders(root: Path) -> list[Path]:
     return sorted(folder for folder in root.glob("*/*") if _ID.fullmatch(folder.name) and folder.is_dir())
-
-
-def _there(root: Path) -> str:
-    names = [f"{folder.parent.name}@{folder.name[:12]}" for folder in _folders(root)]
-    return f"{root} has {', '.join(names) or 'none'}"

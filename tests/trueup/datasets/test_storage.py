@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,6 +190,23 @@ def test_a_move_that_fails_leaves_no_snapshot(tmp_path: Path, monkeypatch: pytes
         open_snapshot(str(unfinished), root)
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.trueup.datasets.examples import kept
+Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+kept(Path(sys.argv[1]))
+"""
+
+
+def test_a_kill_in_the_middle_of_a_build_leaves_no_snapshot(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", KILLED, str(tmp_path / "datasets")]
+    done = subprocess.run(words, cwd=Path(__file__).parents[3], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    nothing_to_load(tmp_path / "datasets")
+    assert problems(kept(tmp_path / "datasets").folder) == ()
+
+
 def nothing_to_load(root: Path) -> None:
     assert [folder for folder in root.glob("*/*") if not folder.parent.name.startswith(".")] == []
     for folder in root.iterdir():
@@ -211,20 +231,23 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_snapshot_is_found_by_folder_manifest_id_and_first_digits(snapshot: Snapshot, tmp_path: Path) -> None:
     root = tmp_path / "datasets"
     manifest = str(snapshot.folder / MANIFEST_FILE)
-    for ref in (str(snapshot.folder), manifest, snapshot.id, snapshot.id[:4], str(snapshot.manifest)):
+    for ref in (str(snapshot.folder), manifest, snapshot.id, snapshot.id[:4], str(snapshot.manifest), "buyers"):
         assert find_snapshot(ref, root) == snapshot.folder
 
 
 def test_what_is_no_snapshot_is_told_with_what_there_is(snapshot: Snapshot, tmp_path: Path) -> None:
     root = tmp_path / "datasets"
-    for ref in ("0000", "none", snapshot.id[:3]):
+    for ref in ("0000", "none", snapshot.id[:3], f"others@{snapshot.id}"):
         with pytest.raises(DatasetError, match=rf"'{ref}' is neither .* has buyers@{snapshot.id[:12]}.*--datasets"):
             find_snapshot(ref, root)
-    with pytest.raises(DatasetError, match=r"has no manifest\.json, so it is not a snapshot"):
+    with pytest.raises(DatasetError, match=r"has no manifest\.json, so it is no snapshot"):
         find_snapshot(str(root), root)
     shutil.copytree(snapshot.folder, root / "copies" / snapshot.id)
     with pytest.raises(DatasetError, match="names 2 snapshots"):
         find_snapshot(snapshot.id, root)
+    kept(root, training_set(seed=1))
+    with pytest.raises(DatasetError, match=r"'buyers' names 2 snapshots; .* has buyers@.*, buyers@"):
+        find_snapshot("buyers", root)
 
 
 def test_what_is_in_a_manifest_is_in_its_id(tmp_path: Path) -> None:

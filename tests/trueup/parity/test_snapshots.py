@@ -92,6 +92,13 @@ def test_a_snapshot_is_the_same_as_itself(tmp_path: Path) -> None:
     assert (found.changes, found.columns, found.reasons, found.rows) == ((), (), (), ROWS)
 
 
+def test_a_name_is_no_difference_and_what_a_sample_left_out_is(tmp_path: Path) -> None:
+    data = training_set()
+    assert diff(kept(tmp_path), kept(tmp_path, name="others")).same
+    found = diff(kept(tmp_path), kept(tmp_path, replace(data, counts=replace(data.counts, not_sampled=4))))
+    assert (found.same, found.content_same, found.reasons) == (False, True, ("late_data",))
+
+
 def test_a_differing_cell_is_shown_with_id_instant_and_both_values(tmp_path: Path) -> None:
     found = diff(kept(tmp_path), kept(tmp_path, CHANGED))
     (column,) = found.columns
