@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from tests.trueup.datasets.examples import ROWS, SPEC, START, kept, training_set
@@ -19,7 +18,6 @@ from trueup.contracts.contract import FeatureContract, Field, OnDemand
 from trueup.datasets.changes import MEANING, Reason
 from trueup.datasets.entity_rows import Counts
 from trueup.datasets.ledger_state import LedgerState
-from trueup.datasets.manifest import Manifest
 from trueup.datasets.snapshot import Snapshot
 from trueup.datasets.training_set import TrainingSet
 from trueup.frame import STATUS, FeatureFrame, Status
@@ -325,9 +323,3 @@ def test_columns_of_one_side_are_named(tmp_path: Path) -> None:
     found = diff(kept(tmp_path), kept(tmp_path, replace(data, features=data.features.select(names)), contract=fewer))
     assert (found.only_columns_a, found.only_columns_b) == ((SPENT,), ())
     assert found.reasons == ("definition",)
-
-
-def test_a_manifest_survives_its_file(tmp_path: Path) -> None:
-    manifest = kept(tmp_path, ledger={"buyer": LedgerState(3, "e" * 64)}).manifest
-    assert Manifest.from_bytes(manifest.to_bytes()) == manifest
-    assert np.array_equal(training_set().labels, kept(tmp_path).load().labels)
