@@ -41,3 +41,7 @@ class StoreError(TrueupError):
 
 class ModelError(TrueupError):
     """A model, run or alias that cannot be found or used."""
+
+
+class DatasetError(TrueupError):
+    """A training snapshot that cannot be found, built or trusted."""

@@ -18,6 +18,8 @@ class Settings(BaseSettings):
     """The Feast repository (the folder with feature_store.yaml)."""
     tracking_uri: str = "sqlite:///mlruns/mlflow.db"
     """MLflow's tracking and registry store."""
+    datasets: Path | None = None
+    """Where training snapshots are kept; by default `datasets/` beside the tracking store."""
     log_dir: Path = Path("build/served")
     """Where the server writes, and parity reads, served rows."""
     ledger: Path | None = None

@@ -18,7 +18,7 @@ from trueup.contracts.contract import FeatureContract
 from trueup.errors import InputError, SourceError
 from trueup.features.historical import read_as_of
 from trueup.stores.ledger import Ledger
-from trueup_training.dataset import TrainingSet, build_training_set, table_digest
+from trueup_training.dataset import TrainingSet, build_training_set
 from trueup_training.recipe import AsOf, Recipe, Rows, Window
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -141,7 +141,7 @@ def test_answers_that_were_not_known_in_time_are_left_out_and_counted(build: Bui
         ("CAST(late AS VARCHAR) AS late", "rows.label", r"label late is VARCHAR, expected BOOLEAN, or an integer"),
         ("true AS late", "train", r"all [\d,]+ rows of train have late = 1; a classifier needs both answers"),
         ("late OR event_timestamp >= '2024-02-01' AS late", "holdout", r"all [\d,]+ rows of holdout have late = 1"),
-        ("'o1' AS order_id", "rows.id", r"order_id o1 names 3000 rows; the id must name each row once"),
+        ("'o1' AS order_id", "rows.id", r"order_id o1 names 2998 rows; the id must name each row once"),
         ("nullif(order_id, 'o00007') AS order_id", "rows.id", r"of 1 rows, the id order_id is null"),
         (
             "CASE WHEN order_id <> 'o00007' THEN event_timestamp END AS event_timestamp",
@@ -194,47 +194,3 @@ def test_each_step_is_told_before_it_is_done(build: Build) -> None:
     told: list[str] = []
     build(progress=told.append)
     assert told == ["entity rows", "features of load", "features of facts"]
-
-
-COLUMNS = {
-    "text": pa.array(["a", None, "", "é"]),
-    "number": pa.array([1, None, 3, 4]),
-    "real": pa.array([0.5, None, float("nan"), -0.0]),
-    "flag": pa.array([True, None, False, True]),
-    "at": pa.array([datetime(2024, 1, 1, tzinfo=UTC), None, None, datetime(2024, 1, 2, tzinfo=UTC)]),
-    "tags": pa.array([["a", None], None, [], ["b"]]),
-    "small": pa.array([1, 2, None, 4], pa.int8()),
-}
-
-
-def test_the_digest_of_a_table_does_not_depend_on_how_it_lies_in_memory() -> None:
-    table = pa.table(COLUMNS)
-    pieces = pa.concat_tables([table.slice(0, 1), table.slice(1, 2), table.slice(3, 1)])
-    offset = pa.concat_tables([table, table]).combine_chunks().slice(4, 4)
-    taken = pa.concat_tables([table, table]).take(pa.array([4, 5, 6, 7]))
-    assert {table_digest(other) for other in (table, pieces, offset, taken)} == {table_digest(table)}
-
-
-def test_what_lies_under_a_null_is_not_content() -> None:
-    mask = np.array([False, True])
-    one, other = (pa.table({"x": pa.array(np.array([1, hidden]), mask=mask)}) for hidden in (0, 7))
-    assert table_digest(one) == table_digest(other)
-
-
-@pytest.mark.parametrize("name", COLUMNS)
-def test_the_digest_of_a_table_sees_each_value_null_name_type_and_the_order(name: str) -> None:
-    column = COLUMNS[name]
-    digest = table_digest(pa.table({name: column}))
-    others = [
-        pa.table({name: column.take(pa.array([1, 0, 2, 3]))}),
-        pa.table({f"{name}_": column}),
-        pa.table({name: column.slice(0, 3)}),
-        pa.table({name: pa.concat_arrays([column.slice(0, 3), pa.nulls(1, column.type)])}),
-    ]
-    assert digest not in {table_digest(other) for other in others}
-
-
-def test_neighbouring_texts_do_not_run_into_each_other() -> None:
-    assert table_digest(pa.table({"x": ["ab", "c"]})) != table_digest(pa.table({"x": ["a", "bc"]}))
-    assert table_digest(pa.table({"x": [1, 2]})) != table_digest(pa.table({"x": pa.array([1, 2], pa.int32())}))
-    assert table_digest(pa.table({"x": ["", None]})) != table_digest(pa.table({"x": [None, ""]}))

@@ -151,6 +151,7 @@ def test_every_step_is_told_before_it_is_done(run: Train) -> None:
         "entity rows",
         "features of load",
         "features of facts",
+        "snapshot",
         f"20 trees on {counts.train:,} rows",
         f"metrics on {counts.holdout:,} rows",
         "MLflow",

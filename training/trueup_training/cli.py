@@ -9,11 +9,13 @@ import typer
 
 from trueup.cli import Json, LedgerPath, Repo, TrackingUri, print_json, print_table
 from trueup.console import output, step
+from trueup_training.dataset_cli import Datasets, dataset, datasets_folder
 
 
 def add_commands(app: typer.Typer) -> None:
     """Called by `trueup.cli` through the entry-point group `trueup.commands`."""
     app.command("train")(train_command)
+    app.add_typer(dataset, name="dataset")
 
 
 def train_command(
@@ -21,13 +23,20 @@ def train_command(
     repo: Repo = None,
     tracking_uri: TrackingUri = None,
     ledger: LedgerPath = None,
+    datasets: Datasets = None,
+    snapshot: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset", metavar="PATH_OR_ID", help="Train from this snapshot, every byte checked; read no source."
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the fit. The model is the same with any number.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Train a recipe on features as of each row's own instant, and register the model.
 
-    The run goes to MLflow with all that decided it: recipe, contract, data hash, commit, environment, seed. The
-    recipe's alias then points at the new version.
+    What it learns from is kept as a snapshot first (see trueup dataset). The run goes to MLflow with all that decided
+    it: recipe, contract, snapshot, commit, environment, seed. The recipe's alias then points at the new version.
 
     Example: trueup train training/recipes/flights.toml
     """
@@ -37,6 +46,7 @@ def train_command(
 
     from feast import FeatureStore
 
+    from trueup.datasets.snapshot import open_snapshot
     from trueup.models.tracking import Tracking
     from trueup.settings import Settings, feature_repo
     from trueup.stores.ledger import Ledger
@@ -46,13 +56,17 @@ def train_command(
     settings = Settings()
     folder = feature_repo(repo or settings.repo)
     asked = ledger or settings.ledger
+    uri = tracking_uri or settings.tracking_uri
+    root = datasets_folder(datasets, uri)
     with step(f"train {wanted.name}") as advance:
         trained = train(
             wanted,
             repo=folder,
-            tracking=Tracking(tracking_uri or settings.tracking_uri),
+            tracking=Tracking(uri),
             ledger=Ledger(asked) if asked is not None else ledger_of(FeatureStore(repo_path=str(folder)).config),
             threads=threads,
+            datasets=root,
+            snapshot=open_snapshot(snapshot, root) if snapshot is not None else None,
             progress=lambda now: advance(1, now),
         )
     result = trained.to_json()
@@ -63,7 +77,9 @@ def train_command(
     counts = trained.counts
     output.print(f"{trained.name}@{trained.version}{alias}  run {trained.run_id}")
     print_table([{name: f"{value:.4f}" for name, value in trained.metrics.items() if name != "rows"}])
+    late = "" if counts.label_unknown is None else f", {counts.label_unknown:,} with no answer in time"
     output.print(
         f"{counts.train:,} rows to learn from, {counts.holdout:,} held out; left out: {counts.not_sampled:,} not "
-        f"sampled, {counts.label_unknown:,} with no answer in time"
+        f"sampled{late}"
     )
+    output.print(f"snapshot {trained.card.snapshot}")

@@ -14,14 +14,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from trueup.datasets.spec import DatasetSpec, EntityQuery, Span
 from trueup.errors import InputError
 from trueup.instants import AsOfRule, KnownAt, as_utc, format_instant, parse_instant
 from trueup.toml_files import read_toml
-
-INSTANT = "event_timestamp"
-"""Column of the entity rows: when the question is asked, which is the instant its features are read as of."""
-LABEL_KNOWN_AT = "label_known_at"
-"""Column of the entity rows: when the answer became known; null: not yet."""
 
 
 def _instant(value: object) -> datetime:
@@ -134,6 +130,20 @@ class Recipe(_Part):
                 f"{format_instant(self.train.end)}: a model is tested on what it has not seen"
             )
         return self
+
+    def dataset(self, now: datetime) -> DatasetSpec:
+        """What the training set is made of. now: what becomes known later does not count, so that a snapshot built in
+        this instant can be built again; an earlier `as_of.pinned` wins."""
+        pinned = min(now, self.as_of.pinned) if self.as_of.pinned is not None else now
+        rows = self.rows
+        return DatasetSpec(
+            name=self.name,
+            feature_service=self.feature_service,
+            rule=AsOfRule(self.as_of.known_at, as_utc(pinned)),
+            rows=EntityQuery(rows.query, rows.tables, rows.id, rows.label, rows.sample),
+            train=Span(self.train.start, self.train.end),
+            holdout=Span(self.holdout.start, self.holdout.end),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; instants as ISO 8601 text. What was left out of the file is there with its default."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,21 @@ from feast import FeatureStore
 from threadpoolctl import threadpool_limits
 
 from trueup.contracts.extract import extract_contract
+from trueup.datasets.changes import input_changes
+from trueup.datasets.entity_rows import Counts
+from trueup.datasets.snapshot import Snapshot, build_snapshot
+from trueup.datasets.training_set import Progress
+from trueup.errors import InputError
 from trueup.instants import Clock, utc_now
 from trueup.models.bundle import Bundle, check_inputs, matrix
 from trueup.models.card import ModelCard
 from trueup.models.environment import take_environment
 from trueup.models.git import git_state
 from trueup.models.reference import REFERENCE_FILE, reference_bytes
+from trueup.models.store_uri import datasets_beside
 from trueup.models.tracking import Dataset, Tracking, TrainingRun
 from trueup.parity.suite import SUITE_FILE, suite_bytes
 from trueup.stores.ledger import Ledger
-from trueup_training.dataset import Counts, Progress, TrainingSet, build_training_set
 from trueup_training.fit import fit, holdout_metrics, predict
 from trueup_training.recipe import Recipe
 
@@ -50,6 +55,7 @@ class TrainedModel:
             "feature_service": self.card.contract.service,
             "contract_hash": self.card.contract.hash,
             "dataset": self.card.dataset,
+            "snapshot": self.card.snapshot,
             "train_rows": self.counts.train,
             "not_sampled": self.counts.not_sampled,
             "label_unknown": self.counts.label_unknown,
@@ -66,21 +72,33 @@ def train(
     progress: Progress | None = None,
     ledger: Ledger | None = None,
     threads: int = 1,
+    datasets: Path | None = None,
+    snapshot: Snapshot | None = None,
 ) -> TrainedModel:
-    """Trains a recipe on a feature repository and registers the model; its alias moves last of all.
+    """Trains a recipe on a snapshot of a feature repository and registers the model; its alias moves last of all.
 
     repo: the Feast repository, applied. ledger: what `known_at = "served"` asks; without one, the views' declared
-    schedules stand in. threads: of the fit; they change how long it takes, not what comes out.
+    schedules stand in. threads: of the fit; they change how long it takes, not what comes out. datasets: where the
+    snapshot is built; by default beside the tracking store. snapshot: train from this one instead, and read no source.
 
-    Raises InputError for a recipe that does not fit the data, ContractError for one that does not fit the registry,
+    Raises InputError for a recipe that does not fit the data or the snapshot, DatasetError for a snapshot that is
+    damaged or cannot be written, ContractError for one that does not fit the registry,
     SourceError and ModelError for what cannot be read or written.
     """
     tell = progress or (lambda _: None)
     started = clock()
     git = git_state(repo)  # before the work, which may take long: the tree as it was when this code was loaded
-    contract = extract_contract(FeatureStore(repo_path=str(repo)), recipe.feature_service)
-    check_inputs(contract)
-    data = build_training_set(recipe, contract, repo=repo, now=started, ledger=ledger, progress=progress)
+    if snapshot is None:
+        spec = recipe.dataset(started)
+        contract = extract_contract(FeatureStore(repo_path=str(repo)), recipe.feature_service)
+        check_inputs(contract)
+        root = datasets or datasets_beside(tracking.uri)
+        snapshot = build_snapshot(spec, contract, repo=repo, root=root, ledger=ledger, progress=progress)
+    else:
+        check_fit(recipe, snapshot)
+        contract = snapshot.manifest.contract
+        check_inputs(contract)
+    data = snapshot.load()
     inputs = matrix(data.features, contract.columns)
     tell(f"{recipe.model.params.max_iter} trees on {data.counts.train:,} rows")
     estimator = fit(
@@ -94,12 +112,13 @@ def train(
         name=recipe.model.name,
         recipe=recipe.name,
         contract=contract,
-        rule=recipe.as_of.rule,
+        rule=snapshot.manifest.spec.rule,
         inputs=contract.columns,
         label=recipe.rows.label,
         metrics=metrics,
         seed=recipe.seed,
         dataset=data.digest,
+        snapshot=snapshot.id,
         environment=environment.hash,
         git_commit=git.commit,
         git_dirty=git.dirty,
@@ -111,7 +130,7 @@ def train(
             bundle=Bundle(card, estimator),
             params=recipe.params(),
             recipe=recipe.to_json(),
-            dataset=_dataset(recipe, data),
+            dataset=_dataset(snapshot),
             example=inputs.iloc[:EXAMPLE_ROWS],
             git=git,
             environment=environment,
@@ -137,17 +156,38 @@ def train(
     )
 
 
-def _dataset(recipe: Recipe, data: TrainingSet) -> Dataset:
-    columns = [*data.rows.schema, *data.features.values.schema]
+def check_fit(recipe: Recipe, snapshot: Snapshot) -> None:
+    """Raises InputError when the snapshot is not of what the recipe says: the run would be logged under another's."""
+    spec = snapshot.manifest.spec
+    # A snapshot under an earlier pinned instant fits: it was built before the recipe's own.
+    wanted = replace(recipe.dataset(spec.pinned), name=spec.name)
+    if spec == wanted:
+        return
+    changes = input_changes(snapshot.manifest, replace(snapshot.manifest, spec=wanted))
+    said = "; ".join(f"{change.part}: {change.detail}" for change in changes) or (
+        f"feature service: {spec.feature_service} -> {wanted.feature_service}"
+    )
+    raise InputError(
+        "dataset",
+        f"snapshot {snapshot.manifest} is not of what recipe {recipe.name} says ({said}).",
+        hint="Train without --dataset, which builds one, or with the recipe that it was built by.",
+    )
+
+
+def _dataset(snapshot: Snapshot) -> Dataset:
+    manifest = snapshot.manifest
     return Dataset(
-        name=recipe.name,
-        digest=data.digest,
+        name=manifest.spec.name,
+        digest=snapshot.id,
         source={
-            "feature_service": recipe.feature_service,
-            "query": recipe.rows.query,
-            "tables": recipe.rows.tables,
-            "as_of": recipe.as_of.rule.to_json(),
+            "snapshot": snapshot.id,
+            "content": manifest.content,
+            "feature_service": manifest.spec.feature_service,
+            "contract_hash": manifest.contract.hash,
+            "query": manifest.spec.rows.query,
+            "tables": dict(manifest.spec.rows.tables),
+            "as_of": manifest.spec.rule.to_json(),
         },
-        schema={field.name: str(field.type) for field in columns},
-        rows=data.counts.train + data.counts.holdout,
+        schema=manifest.schema,
+        rows=manifest.rows,
     )

@@ -24,7 +24,8 @@ class ModelCard:
     contract: the features as they were defined then. rule: which feature rows training could see.
     inputs: the columns the estimator eats, in order. label: the column it learned; a prediction is P(label).
     metrics: on the holdout (`auc`, `log_loss`, `brier`, `rows`, `positive_rate`). seed: of everything random.
-    dataset: content hash of the training set. environment: hash of the `Environment` it was trained in.
+    dataset: content hash of the training set. snapshot: id of the snapshot it was trained from; None in a card from
+    before there were any. environment: hash of the `Environment` it was trained in.
     git_commit: None when unknown. git_dirty: files differed from that commit.
     run_id, version: the MLflow run and the registered version. Not part of the JSON form: `Tracking` fills
     them when it loads a card.
@@ -42,6 +43,7 @@ class ModelCard:
     environment: str
     git_commit: str | None
     git_dirty: bool
+    snapshot: str | None = None
     run_id: str | None = None
     version: int | None = None
 
@@ -61,6 +63,7 @@ class ModelCard:
             "metrics": dict(self.metrics),
             "seed": self.seed,
             "dataset": self.dataset,
+            "snapshot": self.snapshot,
             "environment": self.environment,
             "git": {"commit": self.git_commit, "dirty": self.git_dirty},
         }
@@ -87,6 +90,7 @@ class ModelCard:
                 environment=data["environment"],
                 git_commit=data["git"]["commit"],
                 git_dirty=data["git"]["dirty"],
+                snapshot=data.get("snapshot"),
             )
         except (KeyError, TypeError) as error:
             raise ModelError(

@@ -29,6 +29,7 @@ from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
 from trueup.models.environment import Environment, read_environment
 from trueup.models.git import GitState
+from trueup.models.store_uri import sqlite_file
 
 # Before MLflow is imported, which reads them then. A value that is set already wins.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -71,17 +72,16 @@ REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
 
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow refuses a name it has not, or cannot have."""
-_SQLITE = "sqlite:///"
 _SQLITE_HEADER = b"SQLite format 3\0"
 _DIGEST_LENGTH = 32
-"""Hex digits of a dataset's hash that MLflow keeps (its limit is 36); the `trueup.dataset` tag has all."""
+"""Hex digits of a snapshot's id that MLflow keeps (its limit is 36); the `trueup.dataset` tag has all."""
 _BATCH = 100
 """Parameters MLflow takes at a time."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training set as MLflow lists it. digest: content hash. source: how it was read. schema: column -> type."""
+    """A training set as MLflow lists it. digest: of its snapshot. source: how it was read. schema: column -> type."""
 
     name: str
     digest: str
@@ -140,7 +140,7 @@ class Tracking:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._file = _sqlite_file(uri)
+        self._file = sqlite_file(uri)
         self._opened: MlflowClient | None = None
 
     def log(self, run: TrainingRun, *, finished: datetime) -> LoggedModel:
@@ -177,7 +177,7 @@ class Tracking:
                 tags={
                     "trueup.contract_hash": logged.card.contract.hash,
                     "trueup.known_at": logged.card.rule.known_at,
-                    "trueup.dataset": logged.card.dataset,
+                    "trueup.dataset": logged.card.snapshot or logged.card.dataset,
                 },
             )
         return Registered(name, int(version.version), logged.run_id)
@@ -404,16 +404,6 @@ class Tracking:
                 raise ModelError(f"tracking store {self.uri}: {file} is not an SQLite database.")
 
 
-def _sqlite_file(uri: str) -> Path | None:
-    """The database file of an SQLite address, absolute; None for any other address."""
-    if not uri.startswith(_SQLITE):
-        return None
-    path = uri.removeprefix(_SQLITE).partition("?")[0].removeprefix("file:")
-    if not path:
-        raise ModelError(f"tracking store {uri!r} names no file; expected such as sqlite:///mlruns/mlflow.db.")
-    return Path(path).resolve()
-
-
 def _split(model: str) -> tuple[str, str]:
     """NAME@ALIAS or NAME/VERSION to its two parts, as MLflow's own `models:/` addresses have them."""
     for mark in "@/":
@@ -443,7 +433,8 @@ def _tags(run: TrainingRun) -> dict[str, str]:
         "trueup.contract_hash": contract.hash,
         "trueup.known_at": card.rule.known_at,
         "trueup.pinned": format_instant(card.rule.pinned) if card.rule.pinned else "none",
-        "trueup.dataset": card.dataset,
+        "trueup.dataset": card.snapshot or card.dataset,
+        "trueup.dataset_content": card.dataset,
         "trueup.seed": str(card.seed),
         "trueup.environment": card.environment,
         "trueup.git_commit": card.git_commit or "unknown",

@@ -15,11 +15,23 @@ from trueup.models.card import ModelCard
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"git_commit": None, "git_dirty": False}, {"rule": AsOfRule("unbounded")}, {"metrics": {}}],
+    [
+        {},
+        {"snapshot": "f" * 64},
+        {"git_commit": None, "git_dirty": False},
+        {"rule": AsOfRule("unbounded")},
+        {"metrics": {}},
+    ],
 )
 def test_a_card_survives_json(changes: dict[str, Any]) -> None:
     written = card(**changes)
     assert ModelCard.from_json(json.loads(json.dumps(written.to_json()))) == written
+
+
+def test_a_card_from_before_there_were_snapshots_can_be_read() -> None:
+    old = card().to_json()
+    del old["snapshot"]
+    assert ModelCard.from_json(old) == card(snapshot=None)
 
 
 def test_where_a_model_is_registered_is_not_part_of_its_json() -> None:
