@@ -22,6 +22,7 @@ from trueup.contracts.dtypes import arrow_type
 from trueup.errors import ContractError
 from trueup.hashing import digest
 from trueup.instants import Schedule, format_duration, parse_duration
+from trueup.wording import changed
 
 FORMAT = 1
 """Version of the JSON form; bump it when a field changes its meaning."""
@@ -303,16 +304,11 @@ def _part_detail(before: Mapping[str, Any] | None, after: Mapping[str, Any] | No
     if after is None:
         return "removed"
     changes = [
-        f"{key} {_short(before.get(key))} -> {_short(after.get(key))}"
+        f"{key} {changed(str(before.get(key)), str(after.get(key)))}"
         for key in sorted({*before, *after})
         if before.get(key) != after.get(key)
     ]
     return "; ".join(changes)
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _field_pairs(fields: tuple[Field, ...]) -> list[list[str]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any, Literal
 
 from trueup.contracts.contract import FeatureContract, View
 from trueup.datasets.manifest import Manifest
 from trueup.instants import format_duration, format_instant
+from trueup.wording import changed
 
 Reason = Literal[
     "definition",
@@ -127,19 +127,4 @@ def _schedule(view: View) -> str:
 
 
 def _change(reason: Reason, part: str, before: object, after: object) -> Change:
-    one, other = (" ".join(str(value).split()) for value in (before, after))
-    pairs = enumerate(zip_longest(one, other))
-    same = next((place for place, (left, right) in pairs if left != right), 0)
-    return Change(reason, part, f"{_around(one, same)} -> {_around(other, same)}")
-
-
-def _around(text: str, place: int) -> str:
-    """A long text near the place where it begins to differ."""
-    if len(text) <= _LONGEST:
-        return text
-    start = max(0, place - _LONGEST // 2)
-    end = start + _LONGEST
-    return f"{'...' if start else ''}{text[start:end]}{'...' if end < len(text) else ''}"
-
-
-_LONGEST = 80
+    return Change(reason, part, changed(*(" ".join(str(value).split()) for value in (before, after))))
