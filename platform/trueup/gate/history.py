@@ -73,8 +73,8 @@ def version_before(moves: tuple[Move, ...], current: int) -> int | None:
     """The version that had the alias before `current` got it; None when none is known.
 
     What was rolled back is not come back to: after a rollback it is the one before the version rolled back to. A move
-    by another hand (`trueup train` with an alias, MLflow's page) shows in the next one. Until then nothing tells whether
-    the last move was made before it, so what was there before is not known.
+    by another hand (`trueup train` with an alias, MLflow's page) shows in the next one. Until then nothing tells
+    whether the last move was made before it, so what was there before is not known.
     """
     stack: list[int] = []
     for move in made(moves, current):
