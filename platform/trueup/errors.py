@@ -45,3 +45,7 @@ class ModelError(TrueupError):
 
 class DatasetError(TrueupError):
     """A training snapshot that cannot be found, built or trusted."""
+
+
+class GateError(TrueupError):
+    """A verdict, a key or a promotion that cannot be used."""

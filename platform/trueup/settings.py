@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     """Where the server writes, and parity reads, served rows."""
     ledger: Path | None = None
     """The materialization ledger; by default the one the repository's batch engine names."""
+    gate_key: Path | None = None
+    """The gate's key: private to sign verdicts (`trueup promote`); public is enough to check them."""
     docs_url: str | None = None
     """Address of the page that describes the causes (`platform/trueup/parity/README.md`), for links in summaries."""
 

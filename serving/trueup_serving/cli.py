@@ -25,6 +25,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     uds: Annotated[Path | None, typer.Option(help="Listen on this unix socket instead.")] = None,
+    allow_unverified: Annotated[
+        bool, typer.Option("--allow-unverified", help="Serve models the gate did not allow; for development.")
+    ] = False,
 ) -> None:
     """Serve the experiment's models over HTTP until SIGTERM or SIGINT; then the log is written to its end.
 
@@ -41,7 +44,10 @@ def serve(
 
     server: dict[str, Any] = {"host": host, "port": port, "uds": uds}
     given = {name: value for name, value in server.items() if value is not None}
-    settings = load_config(config, {"server": given} if given else None)
+    overrides: dict[str, Any] = {"server": given} if given else {}
+    if allow_unverified:
+        overrides["allow_unverified"] = True
+    settings = load_config(config, overrides)
     app = create_app(settings)
     app.state.service.log.start()  # a log that cannot be written is an error here, and a traceback in the app
     run(app, settings.server)

@@ -104,6 +104,10 @@ class ServingConfig(BaseSettings):
     """How long one read of the online store may take; after that the request is answered with a 503."""
     environment_check: EnvironmentCheck = "warn"
     """warn: log what differs and can change a number. refuse: do not start then, nor where it is not known."""
+    gate_key: Path | None = Field(default_factory=lambda: Settings().gate_key)
+    """The gate's key; its public half is enough. With one, an alias whose model has no valid verdict is refused."""
+    allow_unverified: bool = False
+    """Serve such a model all the same, and say so in /readyz. For development."""
     experiment: ExperimentConfig
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()

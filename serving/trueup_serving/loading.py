@@ -25,6 +25,7 @@ from trueup.stores.redis_connection import Client, connect, store_errors
 from trueup_serving.config import ServingConfig
 from trueup_serving.environment_check import CheckEnvironment, environment_check
 from trueup_serving.service import ServedModel, Service, predict
+from trueup_serving.verdict_check import CheckVerdict, verdict_check
 
 
 def load_service(config: ServingConfig) -> Service:
@@ -32,13 +33,15 @@ def load_service(config: ServingConfig) -> Service:
 
     Raises InputError for a setting, ModelError for a model that cannot be found or cannot predict (or, where the
     settings refuse that, was trained in another environment), ContractError for a model whose features are not the
-    registry's, StoreError for an online store that is not Redis.
+    registry's, GateError for one that the gate did not let have its alias, StoreError for an online store that is not
+    Redis.
     """
     design, limits = config.design, config.log_limits
     store = FeatureStore(repo_path=str(feature_repo(config.repo)))
     tracking = Tracking(config.tracking_uri)
     check = environment_check(config.environment_check, tracking)
-    models = [_load(variant, tracking, store, check) for variant in design.variants]
+    allowed = verdict_check(config.gate_key, config.allow_unverified, tracking)
+    models = [_load(variant, tracking, store, check, allowed) for variant in design.variants]
     contracts = {model.contract.hash: model.contract for model in models}
     client = _client(store, config.online_timeout_seconds)
     key_format = store.config.entity_key_serialization_version
@@ -66,16 +69,19 @@ def check_contract(model: str, trained: FeatureContract, live: FeatureContract) 
         )
 
 
-def _load(variant: Variant, tracking: Tracking, store: FeatureStore, check: CheckEnvironment) -> ServedModel:
+def _load(
+    variant: Variant, tracking: Tracking, store: FeatureStore, check: CheckEnvironment, allowed: CheckVerdict
+) -> ServedModel:
     # Resolved once: the alias may move between the check of the card and the loading of the model.
     version = tracking.resolve(variant.model, variant.alias)
     card = tracking.load_card(variant.model, version.version)
     live = extract_contract(store, card.contract.service)
     check_contract(f"{variant.model}@{version.version}", card.contract, live)
+    verdict = allowed(version, variant.alias)
     environment = check(version)
     bundle = tracking.load_bundle(variant.model, version.version)
     _check_predicts(bundle, live)
-    return ServedModel(variant, bundle, live, environment)
+    return ServedModel(variant, bundle, live, environment, verdict)
 
 
 def _check_predicts(bundle: Bundle, contract: FeatureContract) -> None:

@@ -31,12 +31,14 @@ from trueup_serving.schemas import (
     ReadyEnvironment,
     ReadyLog,
     ReadyVariant,
+    ReadyVerdict,
     RequestSchema,
     RowFeatures,
     check_instant,
     json_value,
 )
 from trueup_serving.service import RowError, ServedModel, Service
+from trueup_serving.verdict_check import CheckedVerdict
 
 PREDICT = "/v1/predict"
 FEATURES = "/v1/features"
@@ -276,6 +278,7 @@ def _ready(service: Service) -> Ready:
                 feature_service=model.contract.service,
                 contract_hash=model.contract.hash,
                 environment=_ready_environment(model.environment),
+                verdict=_ready_verdict(model.verdict),
             )
             for name, model in service.models.items()
         ],
@@ -302,3 +305,11 @@ def _ready_environment(checked: CheckedEnvironment | None) -> ReadyEnvironment:
         other=len(checked.found.differences) - arithmetic,
         unknown=len(checked.found.unknown),
     )
+
+
+def _ready_verdict(checked: CheckedVerdict | None) -> ReadyVerdict:
+    if checked is None:
+        return ReadyVerdict(status="off", at=None, problem=None)
+    if checked.at is None:
+        return ReadyVerdict(status="unverified", at=None, problem=checked.problem)
+    return ReadyVerdict(status="valid", at=format_instant(checked.at), problem=None)

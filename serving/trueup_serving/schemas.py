@@ -122,6 +122,20 @@ class ReadyEnvironment(BaseModel):
     unknown: int | None
 
 
+class ReadyVerdict(BaseModel):
+    """The gate's verdict on the model under its alias. `off`: none is asked for, as the server has no gate key.
+
+    `unverified`: it has no valid one and is served all the same (`allow_unverified`); `problem` says why. `at`: when
+    the gate was asked, null where there is no valid verdict.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["valid", "unverified", "off"]
+    at: str | None
+    problem: str | None
+
+
 class ReadyVariant(BaseModel):
     """A variant and the model behind it."""
 
@@ -135,6 +149,7 @@ class ReadyVariant(BaseModel):
     feature_service: str
     contract_hash: str
     environment: ReadyEnvironment
+    verdict: ReadyVerdict
 
 
 class ReadyLog(BaseModel):

@@ -21,6 +21,7 @@ from trueup.features.online import OnlineReader
 from trueup.frame import FeatureFrame
 from trueup.models.bundle import Bundle
 from trueup_serving.environment_check import CheckedEnvironment
+from trueup_serving.verdict_check import CheckedVerdict
 
 Row = Mapping[str, Any]
 Ref = tuple[str, str]
@@ -32,12 +33,14 @@ class ServedModel:
     """A variant's model as it was loaded. contract: the live one, equal to the model's own.
 
     environment: the one it was trained in against the server's; None when it was not checked.
+    verdict: the gate's; None when it was not asked for.
     """
 
     variant: Variant
     bundle: Bundle
     contract: FeatureContract
     environment: CheckedEnvironment | None
+    verdict: CheckedVerdict | None
 
     @property
     def ref(self) -> Ref:

@@ -268,6 +268,7 @@ def test_readyz_says_what_is_served(server: Live, world: World) -> None:
         "feature_service": "both_v1",
         "contract_hash": world.contracts["both_v1"].hash,
         "environment": ready["variants"][0]["environment"],
+        "verdict": {"status": "off", "at": None, "problem": None},
     }
     assert server.http.get("/healthz").json() == {"status": "alive"}
 

@@ -23,6 +23,7 @@ from trueup.errors import ContractError, InputError, ModelError
 from trueup.features.historical import read_as_of
 from trueup.models.environment import take_environment
 from trueup.models.environment_diff import diff
+from trueup.models.golden import GOLDEN_FILE, read_golden
 from trueup.models.tracking import Tracking
 from trueup_training.cli import add_commands
 from trueup_training.dataset import build_training_set
@@ -111,6 +112,15 @@ def test_the_environment_has_the_threads_of_the_fit(trained: TrainedModel, run: 
     found = diff(one, two).differences
     assert found
     assert all(each.part.endswith(" threads") for each in found)
+
+
+def test_golden_predictions_of_the_holdout_are_kept_and_come_out_the_same(
+    trained: TrainedModel, tracking: Tracking
+) -> None:
+    golden = read_golden(tracking.load_file("shop", trained.version, GOLDEN_FILE))
+    assert len(golden.predictions) == 256
+    again = tracking.load_bundle("shop", trained.version).predict(golden.features)
+    assert again.tobytes() == golden.predictions.tobytes()
 
 
 def test_a_leaky_rule_looks_better_on_its_holdout(trained: TrainedModel, run: Train, recipe: Recipe) -> None:

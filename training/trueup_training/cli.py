@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from trueup.cli import Json, LedgerPath, Repo, TrackingUri, print_json, print_table
+from trueup.cli.options import Datasets, datasets_folder
 from trueup.console import output, step
-from trueup_training.dataset_cli import Datasets, dataset, datasets_folder
+from trueup_training.dataset_cli import dataset
 
 
 def add_commands(app: typer.Typer) -> None:

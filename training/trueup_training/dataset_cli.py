@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import CHECK_FAILED, Json, LedgerPath, Repo, print_json
+from trueup.cli.options import Datasets, datasets_folder
 from trueup.console import step
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ dataset = typer.Typer(
     no_args_is_help=True,
 )
 
-Datasets = Annotated[
-    Path | None,
-    typer.Option("--datasets", help="Where snapshots are kept [TRUEUP_DATASETS, default: beside MLflow's store]."),
-]
 Ref = Annotated[str, typer.Argument(metavar="PATH_OR_ID", help="A snapshot's folder, id, first digits or name.")]
 
 
@@ -164,15 +161,6 @@ def diff_command(
         print_difference(difference)
     if not difference.same:
         raise typer.Exit(CHECK_FAILED)
-
-
-def datasets_folder(asked: Path | None, tracking_uri: str | None = None) -> Path:
-    """Where snapshots are: the option, the setting, or beside the tracking store."""
-    from trueup.models.store_uri import datasets_beside
-    from trueup.settings import Settings
-
-    settings = Settings()
-    return asked or settings.datasets or datasets_beside(tracking_uri or settings.tracking_uri)
 
 
 def _rebuilt(snapshot: Snapshot, repo: Path | None, ledger: Path | None) -> SnapshotDifference:

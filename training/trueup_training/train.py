@@ -21,6 +21,7 @@ from trueup.models.bundle import Bundle, check_inputs, matrix
 from trueup.models.card import ModelCard
 from trueup.models.environment import take_environment
 from trueup.models.git import git_state
+from trueup.models.golden import GOLDEN_FILE, golden_bytes
 from trueup.models.reference import REFERENCE_FILE, reference_bytes
 from trueup.models.store_uri import datasets_beside
 from trueup.models.tracking import Dataset, Tracking, TrainingRun
@@ -123,11 +124,14 @@ def train(
         git_commit=git.commit,
         git_dirty=git.dirty,
     )
+    bundle = Bundle(card, estimator)
     learned_from = data.features.slice(0, data.counts.train)
+    with threadpool_limits(threads):
+        golden = golden_bytes(bundle, data.features.slice(data.counts.train, data.counts.holdout), seed=recipe.seed)
     tell("MLflow")
     logged = tracking.log(
         TrainingRun(
-            bundle=Bundle(card, estimator),
+            bundle=bundle,
             params=recipe.params(),
             recipe=recipe.to_json(),
             dataset=_dataset(snapshot),
@@ -136,6 +140,7 @@ def train(
             environment=environment,
             started=started,
             files={
+                GOLDEN_FILE: golden,
                 REFERENCE_FILE: reference_bytes(learned_from, seed=recipe.seed),
                 SUITE_FILE: suite_bytes(contract, learned_from, model=recipe.model.name),
             },

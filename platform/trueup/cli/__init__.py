@@ -14,9 +14,11 @@ from rich.markup import escape
 
 from trueup.cli.contract import contract
 from trueup.cli.env import env
+from trueup.cli.gate import gate
 from trueup.cli.materialize import materialize
 from trueup.cli.options import CHECK_FAILED, COULD_NOT_RUN, Json, LedgerPath, Repo, TrackingUri, print_json, print_table
 from trueup.cli.parity import parity
+from trueup.cli.promotion import promote, rollback
 from trueup.console import errors
 from trueup.errors import TrueupError
 
@@ -42,6 +44,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(materialize)
+app.command()(promote)
+app.command()(rollback)
+app.add_typer(gate, name="gate")
 app.add_typer(parity, name="parity")
 app.add_typer(contract, name="contract")
 app.add_typer(env, name="env")

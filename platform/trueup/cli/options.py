@@ -28,6 +28,10 @@ TrackingUri = Annotated[str | None, typer.Option(help="MLflow's address [TRUEUP_
 LedgerPath = Annotated[
     Path | None, typer.Option("--ledger", help="The materialization ledger [TRUEUP_LEDGER, default: the repository's].")
 ]
+Datasets = Annotated[
+    Path | None,
+    typer.Option("--datasets", help="Where snapshots are kept [TRUEUP_DATASETS, default: beside MLflow's store]."),
+]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
 
 
@@ -44,6 +48,15 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     output.print(table)
+
+
+def datasets_folder(asked: Path | None, tracking_uri: str | None = None) -> Path:
+    """Where snapshots are: the option, the setting, or beside the tracking store."""
+    from trueup.models.store_uri import datasets_beside
+    from trueup.settings import Settings
+
+    settings = Settings()
+    return asked or settings.datasets or datasets_beside(tracking_uri or settings.tracking_uri)
 
 
 def open_ledger(folder: Path, path: Path | None) -> Ledger:

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from trueup.errors import ModelError
-from trueup.hashing import canonical_json
+from trueup.hashing import canonical_json, digest_bytes
 from trueup.instants import format_instant
 from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
@@ -187,6 +187,32 @@ class Tracking:
         with self._client(create=True) as client:
             self._version(client, model, version)
             client.set_registered_model_alias(model, alias, str(version))
+
+    def alias(self, model: str, alias: str) -> int | None:
+        """The version an alias points at; None when it points at none, or there is no such model."""
+        with self._client(create=False) as client:
+            try:
+                return int(client.get_model_version_by_alias(model, alias).version)
+            except MlflowException as error:
+                if error.error_code not in _ABSENT:
+                    raise
+                return None
+
+    def tag_version(self, model: str, version: int, key: str, value: str) -> None:
+        """Sets one tag of a version, in one step. value: at most 100,000 characters, as MLflow takes them."""
+        with self._client(create=False) as client:
+            self._version(client, model, version)
+            client.set_model_version_tag(model, str(version), key, value)
+
+    def version_tags(self, model: str) -> dict[int, dict[str, str]]:
+        """Version -> its tags, of all versions of a model; empty when there is no such model."""
+        with self._client(create=False) as client:
+            found = client.search_model_versions(f"name = '{model}'")
+            return {int(version.version): dict(version.tags) for version in found}
+
+    def file_digests(self, model: str, ref: str | int | None = None) -> dict[str, str]:
+        """SHA-256 in hex of what decides a model's predictions: its estimator's file and its card."""
+        return {name: digest_bytes(self.load_file(model, ref, name)) for name in (ESTIMATOR_FILE, CARD_FILE)}
 
     def resolve(self, model: str, ref: str | int | None = None) -> Registered:
         """The version behind an alias, or a version (a number, or text of digits) itself.

@@ -1,0 +1,125 @@
+"""`trueup promote` and `trueup rollback`: the two commands that move an alias."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from trueup.cli.options import (
+    Datasets,
+    Json,
+    LedgerPath,
+    Repo,
+    TrackingUri,
+    datasets_folder,
+    open_ledger,
+    print_json,
+    print_table,
+)
+from trueup.console import output, step
+
+if TYPE_CHECKING:
+    from trueup.gate.promotion import Promotion
+
+Key = Annotated[Path | None, typer.Option("--key", help="The gate's key, a PEM file [TRUEUP_GATE_KEY].")]
+_COLORS = {"pass": "green", "fail": "red", "could not run": "yellow"}
+
+
+def promote(
+    model: Annotated[str, typer.Argument(help="Which version: MODEL@VERSION, MODEL/VERSION or MODEL@ALIAS.")],
+    to: Annotated[str, typer.Option("--to", metavar="ALIAS", help="The alias it asks for.")] = "champion",
+    repo: Repo = None,
+    tracking_uri: TrackingUri = None,
+    datasets: Datasets = None,
+    ledger: LedgerPath = None,
+    key: Key = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask only: keep no verdict, move nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask for the evidence, sign what it says, and move the alias if all of it passes.
+
+    Exits 0 when the version has the alias, 1 when it was refused (the table says why), 2 when something could not be
+    asked. The verdict is kept with the version either way.
+
+    Example: trueup promote flights@3 --to champion
+    """
+    from trueup.gate.gather import World
+    from trueup.gate.keys import read_signing_key
+    from trueup.gate.promotion import promote as ask
+    from trueup.models.tracking import Tracking
+    from trueup.parity.results import EXIT_CODES
+    from trueup.settings import Settings, feature_repo
+
+    settings = Settings()
+    signing = None if dry_run else read_signing_key(key or settings.gate_key)  # said at once, not after minutes
+    folder = feature_repo(repo or settings.repo)
+    uri = tracking_uri or settings.tracking_uri
+    world = World(Tracking(uri), folder, datasets_folder(datasets, uri).resolve(), open_ledger(folder, ledger))
+    with step(f"gate of {model} for {to}") as advance:
+        found = ask(world, model, to, signing, progress=lambda doing: advance(1, doing))
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _show(found)
+    raise typer.Exit(EXIT_CODES[found.verdict.outcome])
+
+
+def rollback(
+    model: Annotated[str, typer.Argument(help="The registered model.")],
+    to: Annotated[str, typer.Option("--to", metavar="ALIAS", help="The alias that goes back.")] = "champion",
+    tracking_uri: TrackingUri = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Point an alias back at the version that had it before: one move, if that version's verdict still holds.
+
+    What was rolled back is not come back to: a second rollback goes one version further.
+
+    Example: trueup rollback flights
+    """
+    from trueup.gate.keys import read_verify_key
+    from trueup.gate.promotion import roll_back
+    from trueup.models.tracking import Tracking
+    from trueup.settings import Settings
+
+    settings = Settings()
+    verifying = read_verify_key(key or settings.gate_key)
+    with step(f"roll {model} back"):
+        found = roll_back(Tracking(tracking_uri or settings.tracking_uri), model, to, verifying)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        output.print(f"{model}@{found.to} is {to} again; {model}@{found.before} was.", markup=False)
+
+
+def _show(found: Promotion) -> None:
+    print_table(
+        [
+            {
+                "evidence": item.name,
+                "verdict": f"[{_COLORS[item.verdict]}]{item.verdict}[/]",
+                "what it says": escape(item.said),
+            }
+            for item in found.verdict.evidence
+        ]
+    )
+    output.print(_said(found), markup=False)
+
+
+def _said(found: Promotion) -> str:
+    verdict = found.verdict
+    name = f"{verdict.model}@{verdict.version}"
+    before = "no version" if found.before is None else f"{verdict.model}@{found.before}"
+    if found.moved:
+        return f"{name} is {verdict.alias} now; {before} was."
+    unmet = ", ".join(item.name for item in verdict.evidence if item.verdict == verdict.outcome)
+    if verdict.outcome == "fail":
+        return f"{name} is refused as {verdict.alias}: {unmet}. {before} has it."
+    if verdict.outcome == "could not run":
+        return f"{name} is not promoted, as this could not be asked: {unmet}. {before} has {verdict.alias}."
+    if found.kept is None:
+        return f"{name} would be {verdict.alias}; {before} is. Nothing was kept or moved."
+    return f"{name} has {verdict.alias} already; its verdict is new."

@@ -1,0 +1,139 @@
+"""Promote and roll back. What is written, in this order: the verdict, the move, and last of all the alias, in one call.
+
+Killed at any point, the alias points where it did or at the new version, and nothing needs repair: a verdict that led
+to no move and a move that was never made say so themselves (`standing`, `history`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version as installed
+from typing import Any
+
+from trueup.errors import GateError
+from trueup.gate.facts import Facts
+from trueup.gate.gather import World, gather
+from trueup.gate.history import Move, read_moves, version_before
+from trueup.gate.items import judge
+from trueup.gate.keys import SigningKey, VerifyKey
+from trueup.gate.standing import Kept
+from trueup.gate.stored import standing_of
+from trueup.gate.verdict import Verdict
+from trueup.instants import Clock, utc_now
+from trueup.models.tracking import Registered, Tracking
+from trueup.parity.evidence.models import Progress, nothing
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What became of it. before: the version that had the alias. kept: None of a dry run. moved: the alias did."""
+
+    verdict: Verdict
+    before: int | None
+    kept: Kept | None
+    moved: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "moved": self.moved,
+            "before": self.before,
+            "kept_as": None if self.kept is None else self.kept.tag,
+            "verdict": self.verdict.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """An alias that went back. verdict: of the version it went to."""
+
+    model: str
+    alias: str
+    before: int
+    to: int
+    verdict: Verdict
+
+    def to_json(self) -> dict[str, Any]:
+        return {"model": self.model, "alias": self.alias, "before": self.before, "to": self.to}
+
+
+def promote(
+    world: World,
+    ref: str,
+    alias: str,
+    key: SigningKey | None,
+    *,
+    clock: Clock = utc_now,
+    progress: Progress = nothing,
+) -> Promotion:
+    """Asks for the evidence, keeps the signed verdict, and moves the alias if all of it passed.
+
+    ref: NAME@VERSION, NAME/VERSION or NAME@ALIAS. key: None asks only: nothing is kept and nothing moves.
+
+    Raises ModelError when there is no such version or it cannot be read, GateError when the alias was moved by another
+    hand meanwhile.
+    """
+    tracking = world.tracking
+    candidate = tracking.resolve(ref)
+    before = tracking.alias(candidate.name, alias)
+    champion = None if before is None else tracking.resolve(candidate.name, before)
+    at = clock()
+    facts = gather(world, candidate, champion, at=at, progress=progress)
+    verdict = _verdict(facts, candidate, alias, at)
+    if key is None:
+        return Promotion(verdict, before, None, moved=False)
+    kept = Kept(verdict, verdict.signed(key))
+    progress("keep the verdict")
+    tracking.tag_version(candidate.name, candidate.version, kept.tag, kept.document.decode())
+    if verdict.outcome != "pass" or before == candidate.version:
+        return Promotion(verdict, before, kept, moved=False)
+    _move(tracking, candidate.name, Move(alias, "promote", before, candidate.version, at, kept.id))
+    return Promotion(verdict, before, kept, moved=True)
+
+
+def roll_back(tracking: Tracking, model: str, alias: str, key: VerifyKey, *, clock: Clock = utc_now) -> Rollback:
+    """Points the alias at the version that had it before, whose verdict must still hold.
+
+    Raises GateError when no model has the alias, none had it before, or the one before has no valid verdict.
+    """
+    current = tracking.resolve(model, alias).version
+    tags = tracking.version_tags(model)
+    to = version_before(read_moves(tags.values(), alias), current)
+    if to is None:
+        raise GateError(
+            f"{model}@{current} has {alias}, and no version is known to have had it before.",
+            hint=f"Promote another version: trueup promote. See what there was: trueup gate show {model}.",
+        )
+    kept = standing_of(tracking, Registered(model, to, None), alias, key, tags=tags)
+    _move(tracking, model, Move(alias, "rollback", current, to, clock(), kept.id))
+    return Rollback(model, alias, current, to, kept.verdict)
+
+
+def _verdict(facts: Facts, candidate: Registered, alias: str, at: datetime) -> Verdict:
+    card = facts.card
+    return Verdict(
+        model=candidate.name,
+        version=candidate.version,
+        alias=alias,
+        evidence=judge(facts),
+        run=candidate.run_id,
+        files=facts.files,
+        contract=card.contract.hash,
+        snapshot=card.snapshot,
+        trained_in=card.environment,
+        judged_in=facts.environment,
+        at=at,
+        trueup=installed("trueup"),
+    )
+
+
+def _move(tracking: Tracking, model: str, move: Move) -> None:
+    """MLflow moves an alias whatever it points at; another hand's move meanwhile is told, but in the last instant."""
+    tracking.tag_version(model, move.to, move.tag, move.to_text())
+    if (now := tracking.alias(model, move.alias)) != move.before:
+        raise GateError(
+            f"{move.alias} of {model} was at version {move.before} and is at {now} now: "
+            "another hand moved it meanwhile.",
+            hint="Nothing was moved. Look at it (trueup gate show), and ask again.",
+        )
+    tracking.set_alias(model, move.alias, move.to)

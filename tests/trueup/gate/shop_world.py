@@ -1,0 +1,129 @@
+"""A shop with a champion and candidates, really trained: what the gate looks at, and ways to break one thing of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from feast import FeatureService, FeatureStore, Field, RequestSource
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import Int64
+from mlflow import MlflowClient
+from tests.training import shop
+
+from trueup.gate.gather import World
+from trueup.models.frame_file import parquet_bytes, read_parquet
+from trueup.models.tracking import Tracking
+from trueup_training.recipe import Recipe
+from trueup_training.train import train
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """version 1 has the alias champion by its training. 2 is as good. weak is not."""
+
+    world: World
+    weak: int
+
+    @property
+    def tracking(self) -> Tracking:
+        return self.world.tracking
+
+    def folder(self, version: int) -> Path:
+        """Where a version's files are."""
+        client = MlflowClient(self.tracking.uri, self.tracking.uri)
+        return Path(client.get_model_version_download_uri("shop", str(version)).removeprefix("file://"))
+
+    @property
+    def snapshot(self) -> Path:
+        """The folder of the one snapshot that every version was trained from."""
+        (manifest,) = self.world.datasets.glob("shop/*/manifest.json")
+        return manifest.parent
+
+
+def build(root: Path, recipe: Recipe, repo: Path) -> Shop:
+    tracking = Tracking(f"sqlite:///{root / 'mlflow' / 'mlflow.db'}")
+
+    def version(alias: str | None = None, **params: Any) -> int:
+        changed = recipe.model.params.model_copy(update=params)
+        model = recipe.model.model_copy(update={"params": changed, "alias": alias})
+        return train(
+            recipe.model_copy(update={"model": model}), repo=repo, tracking=tracking, clock=lambda: NOW
+        ).version
+
+    assert version("champion") == 1
+    assert version(max_iter=21) == 2
+    weak = version(min_samples_leaf=100_000)
+    return Shop(World(tracking, repo, root / "mlflow" / "datasets"), weak)
+
+
+def looking_back(folder: Path) -> Path:
+    """A shop whose clock gives each row the hour of the row before it: in a batch it is another one."""
+
+    @on_demand_feature_view(
+        sources=[RequestSource(name="order", schema=[Field(name="placed_unix", dtype=Int64)])],
+        schema=[Field(name="hour", dtype=Int64)],
+        mode="python",
+        name="clock",
+    )
+    def clock_of_the_row_before(inputs: dict[str, list[int | None]]) -> dict[str, list[int | None]]:
+        seconds = inputs["placed_unix"]
+        before = [seconds[max(at - 1, 0)] for at in range(len(seconds))]
+        return {"hour": [None if at is None else at // 3600 % 24 for at in before]}
+
+    repo = shop.make_repo(folder)
+    service = FeatureService(name="shop_v1", features=[shop.load, shop.facts, clock_of_the_row_before])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
+        FeatureStore(repo_path=str(repo)).apply([clock_of_the_row_before, service])
+    return repo
+
+
+def another_ttl(repo: Path) -> None:
+    """Applies the load view with another TTL: another contract, and nothing else."""
+    store = FeatureStore(repo_path=str(repo))
+    view = store.get_feature_view("load")
+    view.ttl = timedelta(hours=7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        store.apply([view])
+
+
+@contextmanager
+def changed(path: Path, change: Callable[[bytes], bytes | None]) -> Iterator[None]:
+    """A file with another content, or gone, for as long as the block lasts."""
+    before = path.read_bytes() if path.exists() else None
+    after = change(before or b"")
+    if after is None:
+        path.unlink()
+    else:
+        path.write_bytes(after)
+    try:
+        yield
+    finally:
+        if before is None:
+            path.unlink()
+        else:
+            path.write_bytes(before)
+
+
+def one_bit_off(golden: bytes) -> bytes:
+    """The last of the recorded predictions is one float further."""
+    table = read_parquet(golden)
+    name = table.column_names[-1]
+    predictions = table.column(name).to_numpy().copy()
+    predictions[-1] = np.nextafter(predictions[-1], 2)
+    return parquet_bytes(table.set_column(table.num_columns - 1, name, pa.array(predictions)))
+
+
+def of(world: Shop, **changes: Any) -> World:
+    return replace(world.world, **changes)
