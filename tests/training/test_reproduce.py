@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from click.testing import Result
 from feast import FeatureStore
 from mlflow import MlflowClient
 from tests.training import changed, shop
@@ -27,6 +28,7 @@ from trueup_training.outcome import compare_outcomes, outcome_of
 from trueup_training.recipe import load_recipe
 from trueup_training.recorded import RESULT_FILES, load_recorded
 from trueup_training.reproduce import Reproduction, reproduce
+from trueup_training.retrain import Training, retrain
 from trueup_training.train import train
 
 # max_features: the seed then decides something.
@@ -158,6 +160,26 @@ def test_of_another_seed_and_other_threads_the_seed_is_named(world: World, tmp_p
     assert found.today.trials.put_back.same
 
 
+def test_a_run_whose_record_is_wrong_is_different_and_the_wrong_factor_is_named(world: World, tmp_path: Path) -> None:
+    own = replace(world, uri=f"sqlite:///{tmp_path}/own/mlflow.db")
+    run = own.train()
+    (document,) = (tmp_path / "own").rglob("recipe.json")
+    document.write_text(document.read_text().replace('"seed": 11', '"seed": 12'))
+    result = _command(own, code=1)(run, "--json")
+    said = json.loads(result.stdout)
+    assert (said["verdict"], said["culprits"]) == ("different", ["seed"])
+    assert said["today"]["moved"] == {"seed": ["seed: 12 -> 11"]}
+
+
+def test_a_tree_with_trueups_own_sources_trains_with_them(first: World, tmp_path: Path) -> None:
+    recorded = load_recorded(first.run_id, Tracking(first.uri), datasets_beside(first.uri))
+    (tmp_path / "platform" / "trueup").mkdir(parents=True)
+    (tmp_path / "platform" / "trueup" / "__init__.py").write_text("raise SystemExit('the sources of the tree')\n")
+    training = Training(recorded.document, recorded.snapshot, tmp_path, first.repo, 1, recorded.environment)
+    with pytest.raises(ModelError, match="the sources of the tree"):
+        retrain(training, tmp_path)
+
+
 def test_sources_that_are_gone_leave_the_reproduction_standing(world: World, tmp_path: Path) -> None:
     shutil.rmtree(world.repo / "data")
     found = world.reproduce(tmp_path / "scratch")
@@ -246,14 +268,14 @@ def test_the_worktree_goes_when_training_fails(world: World, tmp_path: Path, mon
     assert not (tmp_path / "scratch" / "tree").exists()
 
 
-def _command(world: World) -> Callable[..., object]:
+def _command(world: World, code: int = 0) -> Callable[..., Result]:
     app = typer.Typer()
     add_commands(app)
 
-    def command(*words: str) -> object:
+    def command(*words: str) -> Result:
         options = ("--repo", str(world.repo), "--tracking-uri", world.uri)
         result = CliRunner().invoke(app, ["reproduce", *words, *options], catch_exceptions=False)
-        assert result.exit_code == 0, result.output
+        assert result.exit_code == code, result.output
         return result
 
     return command
