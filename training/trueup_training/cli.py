@@ -1,4 +1,7 @@
-"""`trueup train`. Everything heavy is imported when the command runs, so that `trueup --help` answers at once."""
+"""`trueup train`, and where training adds its commands.
+
+Everything heavy is imported when the command runs, so that `trueup --help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ from trueup.cli import Json, LedgerPath, Repo, TrackingUri, print_json, print_ta
 from trueup.cli.options import Datasets, datasets_folder
 from trueup.console import output, step
 from trueup_training.dataset_cli import dataset
+from trueup_training.reproduce_cli import reproduce_command
 
 
 def add_commands(app: typer.Typer) -> None:
     """Called by `trueup.cli` through the entry-point group `trueup.commands`."""
     app.command("train")(train_command)
     app.add_typer(dataset, name="dataset")
+    app.command("reproduce")(reproduce_command)
 
 
 def train_command(

@@ -28,6 +28,7 @@ from trueup.models.tracking import Dataset, Tracking, TrainingRun
 from trueup.parity.suite import SUITE_FILE, suite_bytes
 from trueup.stores.ledger import Ledger
 from trueup_training.fit import fit, holdout_metrics, predict
+from trueup_training.fitted import FITTED_FILE, PREDICTIONS_FILE, fitted_bytes, predictions_bytes
 from trueup_training.recipe import Recipe
 
 EXAMPLE_ROWS = 2
@@ -106,7 +107,8 @@ def train(
         inputs.iloc[data.train], data.labels[data.train], recipe.model.params, seed=recipe.seed, threads=threads
     )
     tell(f"metrics on {data.counts.holdout:,} rows")
-    metrics = holdout_metrics(data.labels[data.holdout], predict(estimator, inputs.iloc[data.holdout], threads=threads))
+    predictions = predict(estimator, inputs.iloc[data.holdout], threads=threads)
+    metrics = holdout_metrics(data.labels[data.holdout], predictions)
     with threadpool_limits(threads):  # as the fit had them
         environment = take_environment()
     card = ModelCard(
@@ -143,6 +145,8 @@ def train(
                 GOLDEN_FILE: golden,
                 REFERENCE_FILE: reference_bytes(learned_from, seed=recipe.seed),
                 SUITE_FILE: suite_bytes(contract, learned_from, model=recipe.model.name),
+                FITTED_FILE: fitted_bytes(estimator),
+                PREDICTIONS_FILE: predictions_bytes(predictions),
             },
         ),
         finished=clock(),

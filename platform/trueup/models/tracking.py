@@ -11,7 +11,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -50,7 +50,7 @@ with _quiet():
     import mlflow.sklearn
     from mlflow import MlflowClient
     from mlflow.entities import Dataset as MlflowDataset
-    from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param
+    from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model, ModelSignature
@@ -65,6 +65,10 @@ CARD_FILE = "trueup_card.json"
 ESTIMATOR_FILE = "model.skops"
 ENVIRONMENT_FILE = "environment.json"
 """The environment's name among the artifacts of the run that trained a model."""
+RECIPE_FILE = "recipe.json"
+RUN_CARD_FILE = "card.json"
+DIFF_FILE = "working-tree.diff"
+"""What made the commit the tree, among the artifacts of a run from a dirty tree."""
 TRUSTED_TYPES = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
 """Beyond what skops trusts by itself. Ours when loading too: a model does not choose what is trusted."""
 REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
@@ -72,6 +76,7 @@ REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
 
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow refuses a name it has not, or cannot have."""
+_TRAIN = "Train it again with `trueup train`."
 _SQLITE_HEADER = b"SQLite format 3\0"
 _DIGEST_LENGTH = 32
 """Hex digits of a snapshot's id that MLflow keeps (its limit is 36); the `trueup.dataset` tag has all."""
@@ -117,6 +122,22 @@ class LoggedModel:
     model_id: str
     location: str
     card: ModelCard
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A finished training as the store has it: what `TrainingRun` left.
+
+    files: name -> content of the run's own artifacts (`ENVIRONMENT_FILE`, `RECIPE_FILE`, `DIFF_FILE`...). kept: of what
+    was asked for of `TrainingRun.files`; what the model was kept without is left out.
+    """
+
+    run_id: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    files: Mapping[str, bytes]
+    kept: Mapping[str, bytes]
+    bundle: Bundle
 
 
 @dataclass(frozen=True)
@@ -273,6 +294,37 @@ class Tracking:
             except ModelError as error:
                 raise ModelError(f"{name}: {ENVIRONMENT_FILE} of its run: {error.message}", hint=error.hint) from error
 
+    def load_run(self, ref: str, kept: Sequence[str] = ()) -> LoggedRun:
+        """A run that `log` finished, with its model. ref: its id, or a registered model (NAME@ALIAS or NAME/VERSION).
+
+        kept: names of `TrainingRun.files` to bring along. Raises ModelError for a run that is not there, that trueup
+        did not log or did not finish, or whose files are gone.
+        """
+        with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
+            run = self._run(client, ref)
+            run_id = run.info.run_id
+            name = f"run {run_id} in {self.uri}"
+            if "trueup.recipe" not in run.data.tags:
+                raise ModelError(f"{name} was not logged by trueup, so what decided it is not known.", hint=_TRAIN)
+            if run.info.status != "FINISHED":
+                raise ModelError(f"{name} is {run.info.status}: it was not logged whole.", hint=_TRAIN)
+            try:
+                files = self._run_artifacts(client, run_id, scratch)
+                location = client.get_logged_model(_model_id(run)).artifact_location
+                card = replace(ModelCard.from_json(json.loads(files[RUN_CARD_FILE])), run_id=run_id)
+                estimator = _estimator(self._fetch(f"{location}/{ESTIMATOR_FILE}", scratch), card)
+            except (MlflowException, OSError, LookupError, ValueError) as error:
+                raise ModelError(f"{name}: its files are gone or damaged ({error}).", hint=_TRAIN) from error
+            found = {name: self._kept(f"{location}/{name}", scratch) for name in kept}
+            return LoggedRun(
+                run_id=run_id,
+                params=run.data.params,
+                tags=run.data.tags,
+                files=files,
+                kept={name: content for name, content in found.items() if content is not None},
+                bundle=Bundle(card, estimator),
+            )
+
     def log_parity(
         self, model: str, version: str | int, *, files: Mapping[str, bytes], tags: Mapping[str, str]
     ) -> None:
@@ -384,13 +436,47 @@ class Tracking:
         found = _registered(version)
         return replace(ModelCard.from_json(data), name=found.name, run_id=found.run_id, version=found.version)
 
+    def _run(self, client: MlflowClient, ref: str) -> Run:
+        """Raises ModelError when there is no such run, or the model version belongs to none."""
+        run_id = ref
+        if "@" in ref or "/" in ref:
+            run_id = self._version(client, ref, None).run_id or ""
+            if not run_id:
+                raise ModelError(f"model {ref} in {self.uri} belongs to no run.", hint=_TRAIN)
+        try:
+            return client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code not in _ABSENT:
+                raise
+            raise ModelError(
+                f"run {run_id!r} is not in {self.uri}.",
+                hint="Name a run's id, NAME@ALIAS or NAME/VERSION, or another store with --tracking-uri.",
+            ) from error
+
+    def _run_artifacts(self, client: MlflowClient, run_id: str, scratch: str) -> dict[str, bytes]:
+        """Those that lie in the run's folder itself."""
+        names = [item.path for item in client.list_artifacts(run_id) if not item.is_dir]
+        return {
+            name: Path(
+                mlflow.artifacts.download_artifacts(
+                    run_id=run_id, artifact_path=name, dst_path=scratch, tracking_uri=self.uri
+                )
+            ).read_bytes()
+            for name in names
+        }
+
+    def _fetch(self, address: str, scratch: str) -> Path:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=scratch, tracking_uri=self.uri))
+
+    def _kept(self, address: str, scratch: str) -> bytes | None:
+        try:
+            return self._fetch(address, scratch).read_bytes()
+        except (MlflowException, OSError):
+            return None
+
     def _download(self, client: MlflowClient, version: ModelVersion, name: str, scratch: str) -> Path:
         location = client.get_model_version_download_uri(version.name, str(version.version))
-        return Path(
-            mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{location}/{name}", dst_path=scratch, tracking_uri=self.uri
-            )
-        )
+        return self._fetch(f"{location}/{name}", scratch)
 
     def _run_file(self, version: ModelVersion, name: str, scratch: str) -> Path:
         """An artifact of the run that logged the version. Raises OSError when no run did."""
@@ -443,6 +529,12 @@ def _registered(version: ModelVersion) -> Registered:
     return Registered(version.name, int(version.version), version.run_id or None)
 
 
+def _model_id(run: Run) -> str:
+    """Of the model the run logged. Raises LookupError when it logged none."""
+    outputs = run.outputs.model_outputs if run.outputs is not None else []
+    return str(outputs[0].model_id)
+
+
 def _millis(instant: datetime) -> int:
     return int(instant.timestamp() * 1000)
 
@@ -493,15 +585,15 @@ def _run_files(run: TrainingRun, folder: Path) -> Path:
     """The run's own artifacts, as files."""
     folder.mkdir()
     documents = {
-        "card.json": run.bundle.card.to_json(),
+        RUN_CARD_FILE: run.bundle.card.to_json(),
         "contract.json": run.bundle.card.contract.to_json(),
         ENVIRONMENT_FILE: run.environment.to_json(),
-        "recipe.json": run.recipe,
+        RECIPE_FILE: run.recipe,
     }
     for name, document in documents.items():
         (folder / name).write_text(_pretty(document), encoding="utf-8")
     if run.git.diff is not None:
-        (folder / "working-tree.diff").write_bytes(run.git.diff)
+        (folder / DIFF_FILE).write_bytes(run.git.diff)
     return folder
 
 
