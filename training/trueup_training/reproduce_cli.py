@@ -24,7 +24,7 @@ def reproduce_command(
     datasets: Datasets = None,
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Today's recipe [default: the one TOML file of the git repository with the recorded name]."),
+        typer.Option(help="Today's recipe; by default the git repository's one TOML file with the recorded name."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a training today.")] = 1,
     ledger: LedgerPath = None,
