@@ -23,6 +23,8 @@ from trueup.stores.query_source import DuckDBQuerySource
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS = 40
 PINNED = START + timedelta(days=DAYS)
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+"""When it is trained."""
 SITES = ("Łódź", "Oslo", "Porto", "Turku")
 ORDERS = 3000
 KINDS = ("depot", "hub", "depot", None)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from tests.training import shop
+from tests.training.shop import NOW
 
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import InputError, SourceError
@@ -21,7 +22,6 @@ from trueup.stores.ledger import Ledger
 from trueup_training.dataset import TrainingSet, build_training_set
 from trueup_training.recipe import AsOf, Recipe, Rows, Window
 
-NOW = datetime(2024, 6, 1, tzinfo=UTC)
 Build = Callable[..., TrainingSet]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 from feast import FeatureStore
-from tests.training.shop import SITES, START
+from tests.training.shop import NOW, SITES, START
 from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
@@ -36,7 +36,6 @@ from trueup.parity.suite import SUITE_FILE, read_suite
 from trueup_training.recipe import Recipe
 from trueup_training.train import train
 
-NOW = datetime(2024, 6, 1, tzinfo=UTC)
 FIRST = START + timedelta(days=32)
 
 

@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.training import changed, shop
+from tests.training.shop import NOW
 
 from trueup.contracts.contract import FeatureContract
 from trueup.datasets.content import table_digest
@@ -24,7 +25,6 @@ from trueup.stores.ledger import BEGINNING, Ledger
 from trueup_training.dataset import build_training_set
 from trueup_training.recipe import AsOf, Recipe
 
-NOW = datetime(2024, 6, 1, tzinfo=UTC)
 LATER = shop.PINNED + timedelta(days=30)
 Build = Callable[..., Snapshot]
 

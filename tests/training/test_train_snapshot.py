@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from tests.training.shop import NOW
+from tests.training.trained import Train
 
 from trueup.contracts.contract import FeatureContract
 from trueup.datasets.snapshot import open_snapshot
@@ -20,28 +20,7 @@ from trueup.models.tracking import Tracking
 from trueup_training.dataset import build_training_set
 from trueup_training.fit import fit, holdout_metrics, predict
 from trueup_training.recipe import AsOf, Recipe
-from trueup_training.train import TrainedModel, train
-
-NOW = datetime(2024, 6, 1, tzinfo=UTC)
-Train = Callable[..., TrainedModel]
-
-
-@pytest.fixture(scope="module")
-def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
-    return Tracking(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-
-
-@pytest.fixture(scope="module")
-def run(recipe: Recipe, shop_repo: Path, tracking: Tracking) -> Train:
-    def run(wanted: Recipe = recipe, **options: object) -> TrainedModel:
-        return train(wanted, **{"repo": shop_repo, "tracking": tracking, "clock": lambda: NOW, **options})  # type: ignore[arg-type]
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def trained(run: Train) -> TrainedModel:
-    return run()
+from trueup_training.train import TrainedModel
 
 
 def test_the_run_and_the_card_name_the_snapshot_that_was_learned_from(
