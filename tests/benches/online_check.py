@@ -31,7 +31,7 @@ from trueup.stores.key_columns import KeyColumns
 from trueup.stores.redis_layout import encode_time, time_field, value_field
 from trueup.stores.redis_rows import RedisRows
 from trueup.stores.registry_ledger import RegistryLedger
-from trueup.stores.value_bytes import encoder
+from trueup.stores.value_encoder import encoder
 
 ENTITIES = 100_000
 VIEWS = 3

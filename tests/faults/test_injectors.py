@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 FORBIDDEN = (
     "trueup.parity",
     "trueup.stores.redis",
-    "trueup.stores.value_bytes",
+    "trueup.stores.value_",
     "trueup.features",
     "trueup.contracts.documents",
     "tests.faults.harness",

@@ -22,7 +22,7 @@ from trueup.stores.entity_key import KEY_FORMAT, KeyLayout, KeyPartError
 from trueup.stores.redis_connection import AsyncClient, Client, store_errors
 from trueup.stores.redis_layout import check_collisions, decode_time, time_field, value_field
 from trueup.stores.redis_read import MergedReads, Reply, merge_reads, queue
-from trueup.stores.value_bytes import Decode, decoder
+from trueup.stores.value_decoder import Decode, decoder
 
 _MICROSECOND = timedelta(microseconds=1)
 _PRESENT, _NULL, _MISSING, _EXPIRED = map(int, (Status.PRESENT, Status.NULL, Status.MISSING, Status.EXPIRED))

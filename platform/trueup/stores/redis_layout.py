@@ -2,7 +2,7 @@
 
 One hash per entity key, shared by every view with that key. Each view keeps two kinds of fields in it:
 `_ts:{view}`, the event time of its row, and one per feature, named by a 32-bit hash of `{view}:{feature}`.
-Keys are in `entity_key`, values in `value_bytes`. A field that is not there was never written.
+Keys are in `entity_key`, values in `value_types`. A field that is not there was never written.
 Byte-identical with Feast 0.67.
 """
 

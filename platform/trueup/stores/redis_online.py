@@ -13,29 +13,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from feast import Entity, FeatureService, FeatureView, RepoConfig
-from feast.infra.key_encoding_utils import serialize_entity_key
+from feast import Entity, FeatureView, RepoConfig
 from feast.infra.online_stores import redis as feast_redis
 from feast.online_response import OnlineResponse
-from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
-from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import StrictStr, field_validator
 from typing_extensions import override
 
-from trueup.errors import InputError
-from trueup.frame import Status
-from trueup.instants import EPOCH, as_utc, parse_instant, utc_now
+from trueup.instants import as_utc, parse_instant
 from trueup.stores.entity_key import key_prefix, project_of
 from trueup.stores.local_redis import stop_running
+from trueup.stores.online_response import in_order, respond
 from trueup.stores.redis_connection import (
     AsyncClient,
     connect,
@@ -44,15 +37,14 @@ from trueup.stores.redis_connection import (
     local_directory,
     store_errors,
 )
-from trueup.stores.redis_layout import check_collisions, decode_time, instant_of, scan_pattern, time_field, value_field
+from trueup.stores.redis_layout import check_collisions, scan_pattern, time_field, value_field
 from trueup.stores.redis_read import MergedReads, Reply, merge_reads, queue
+from trueup.stores.redis_views import ViewRead, now_of, plan_reads, redis_key
 from trueup.stores.redis_write import BATCH_ROWS, LOAD, Command, Row, compare_and_set, newest, overwrite
-from trueup.stores.value_bytes import has_value
-
-MICROSECOND = timedelta(microseconds=1)
 
 FeastRow = tuple[Any, Mapping[str, Any], datetime, datetime | None]
 """What Feast hands to a store: entity key and values as protobuf messages, event time, created time."""
+
 
 # Deletes a view's fields, and the whole hash when no other view is in it, also fields that an older definition of
 # the view left there. In the server, so that a view written meanwhile is not deleted with it.
@@ -203,10 +195,10 @@ class RedisOnlineStore(feast_redis.RedisOnlineStore):
         (None, None) if the view has no row for the key; (event time, None) if its row is older than the TTL.
         A null is an empty Value; a feature that the row never got is left out.
         """
-        read = _ViewRead.of(config, table, requested_features)
-        keys = [_redis_key(config, key) for key in entity_keys]
+        read = ViewRead.of(config, table, requested_features)
+        keys = [redis_key(config, key) for key in entity_keys]
         merged = merge_reads([(read.fields, keys)])
-        return read.rows(keys, merged.of_group(0, self._send(config, merged)), _now(config))
+        return read.rows(keys, merged.of_group(0, self._send(config, merged)), now_of(config))
 
     @override
     async def online_read_async(
@@ -217,10 +209,10 @@ class RedisOnlineStore(feast_redis.RedisOnlineStore):
         requested_features: Sequence[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, Any] | None]]:
         """The same over asyncio."""
-        read = _ViewRead.of(config, table, requested_features)
-        keys = [_redis_key(config, key) for key in entity_keys]
+        read = ViewRead.of(config, table, requested_features)
+        keys = [redis_key(config, key) for key in entity_keys]
         merged = merge_reads([(read.fields, keys)])
-        return read.rows(keys, merged.of_group(0, await self._send_async(config, merged)), _now(config))
+        return read.rows(keys, merged.of_group(0, await self._send_async(config, merged)), now_of(config))
 
     @override
     def _read_features_per_fv(
@@ -233,14 +225,14 @@ class RedisOnlineStore(feast_redis.RedisOnlineStore):
         full_feature_names: bool,
         include_feature_view_version_metadata: bool,
     ) -> None:
-        reads, keys, merged = _plan(config, grouped_refs, join_key_values)
+        reads, keys, merged = plan_reads(config, grouped_refs, join_key_values)
         replies = self._send(config, merged)
-        _respond(
+        respond(
             online_features_response,
             reads,
             keys,
             [merged.of_group(group, replies) for group in range(len(reads))],
-            _now(config),
+            now_of(config),
             full_feature_names,
             include_feature_view_version_metadata,
         )
@@ -256,14 +248,14 @@ class RedisOnlineStore(feast_redis.RedisOnlineStore):
         full_feature_names: bool,
         include_feature_view_version_metadata: bool,
     ) -> None:
-        reads, keys, merged = _plan(config, grouped_refs, join_key_values)
+        reads, keys, merged = plan_reads(config, grouped_refs, join_key_values)
         replies = await self._send_async(config, merged)
-        _respond(
+        respond(
             online_features_response,
             reads,
             keys,
             [merged.of_group(group, replies) for group in range(len(reads))],
-            _now(config),
+            now_of(config),
             full_feature_names,
             include_feature_view_version_metadata,
         )
@@ -289,7 +281,7 @@ class RedisOnlineStore(feast_redis.RedisOnlineStore):
             full_feature_names,
             include_feature_view_version_metadata,
         )
-        return _in_order(response, features, full_feature_names)
+        return in_order(response, features, full_feature_names)
 
     @override
     async def get_online_features_async(
@@ -312,7 +304,7 @@ class RedisOnlineStore(feast_redis.RedisOnlineStore):
             full_feature_names,
             include_feature_view_version_metadata,
         )
-        return _in_order(response, features, full_feature_names)
+        return in_order(response, features, full_feature_names)
 
     def _send(self, config: RepoConfig, merged: MergedReads) -> Sequence[Reply]:
         if not merged.gets:
@@ -398,18 +390,6 @@ def _in_cluster(config: RepoConfig) -> bool:
     return bool(config.online_store.redis_type == feast_redis.RedisType.redis_cluster)
 
 
-def _now(config: RepoConfig) -> int:
-    """Microseconds since 1970."""
-    now = config.online_store.now
-    return ((utc_now() if now is None else now) - EPOCH) // MICROSECOND
-
-
-def _redis_key(config: RepoConfig, entity_key: Any) -> bytes:
-    key: bytes = serialize_entity_key(entity_key, config.entity_key_serialization_version)
-    project: bytes = config.project.encode()
-    return key + project
-
-
 def _write_batches(
     config: RepoConfig, table: FeatureView, data: Iterable[FeastRow], *, in_cluster: bool
 ) -> Iterator[tuple[list[Command], int]]:
@@ -421,7 +401,7 @@ def _write_batches(
     while batch := list(islice(given, BATCH_ROWS)):
         rows = newest(
             Row(
-                _redis_key(config, key),
+                redis_key(config, key),
                 {feature: value.SerializeToString() for feature, value in values.items()},
                 event_time,
                 created,
@@ -435,191 +415,3 @@ def _write_batches(
             if not in_cluster:
                 commands = [LOAD, *commands]
         yield commands, len(batch)
-
-
-@dataclass(frozen=True)
-class _ViewRead:
-    """What is wanted of one view, and how to read the replies."""
-
-    table: FeatureView
-    view: str
-    features: tuple[str, ...]
-    dtypes: Mapping[str, str]
-    ttl: int | None
-    """Microseconds; None: never expires."""
-
-    @classmethod
-    def of(cls, config: RepoConfig, table: FeatureView, requested: Sequence[str] | None) -> _ViewRead:
-        return cls(
-            table=table,
-            view=feast_redis._versioned_fv_name(table, config),
-            features=tuple(requested or [feature.name for feature in table.features]),
-            dtypes={feature.name: str(feature.dtype) for feature in table.features},
-            ttl=table.ttl // MICROSECOND if getattr(table, "ttl", None) else None,
-        )
-
-    @property
-    def fields(self) -> tuple[bytes, ...]:
-        """The features' fields, then the event time's."""
-        return (*(value_field(self.view, feature) for feature in self.features), time_field(self.view))
-
-    def status(self, reply: Reply, now: int) -> Status:
-        """Of the row as a whole: PRESENT, MISSING or EXPIRED."""
-        written = reply[-1]
-        if written is None:
-            return Status.MISSING
-        if self.ttl is not None and now - decode_time(written) > self.ttl:
-            return Status.EXPIRED
-        return Status.PRESENT
-
-    def values(self, reply: Reply) -> dict[str, Any]:
-        """The values of a row that is there. Raises StoredTypeError."""
-        values = {}
-        for feature, raw in zip(self.features, reply, strict=False):  # the reply ends with the event time
-            if raw is not None:
-                there = has_value(raw, self.dtypes.get(feature, ""), f"{self.view}:{feature}")
-                values[feature] = Value.FromString(raw) if there else Value()
-        return values
-
-    def rows(
-        self, keys: Sequence[bytes], replies: Mapping[bytes, Reply], now: int
-    ) -> list[tuple[datetime | None, dict[str, Any] | None]]:
-        rows: list[tuple[datetime | None, dict[str, Any] | None]] = []
-        for key in keys:
-            reply = replies[key]
-            status = self.status(reply, now)
-            written = reply[-1]
-            rows.append(
-                (
-                    None if written is None else instant_of(decode_time(written)),
-                    self.values(reply) if status is Status.PRESENT else None,
-                )
-            )
-        return rows
-
-
-def _plan(
-    config: RepoConfig, grouped_refs: Iterable[tuple[FeatureView, Sequence[str]]], columns: Mapping[str, Sequence[Any]]
-) -> tuple[list[_ViewRead], list[list[bytes | None]], MergedReads]:
-    """Views to read, each one's Redis keys row by row (None: a part of the key is null), and what to send."""
-    reads = []
-    keys: list[list[bytes | None]] = []
-    for table, requested in grouped_refs:
-        reads.append(_ViewRead.of(config, table, requested))
-        keys.append(_keys(config, table, columns))
-    return reads, keys, merge_reads([(read.fields, own) for read, own in zip(reads, keys, strict=True)])
-
-
-def _keys(config: RepoConfig, table: FeatureView, columns: Mapping[str, Sequence[Any]]) -> list[bytes | None]:
-    join_keys = list(table.join_keys)
-    renamed = [table.projection.join_key_map.get(name, name) for name in join_keys]
-    for name in renamed:
-        if name not in columns:
-            raise InputError(
-                name, f"entity key {name!r} is missing; feature view {table.name} is looked up by {', '.join(renamed)}."
-            )
-    return [
-        None
-        if any(value.WhichOneof("val") is None for value in values)
-        else _redis_key(config, EntityKey(join_keys=join_keys, entity_values=values))
-        for values in zip(*(columns[name] for name in renamed), strict=True)
-    ]
-
-
-_STATUSES: dict[Status, Any] = {
-    Status.PRESENT: FieldStatus.PRESENT,
-    Status.NULL: FieldStatus.NULL_VALUE,
-    Status.MISSING: FieldStatus.NOT_FOUND,
-    Status.EXPIRED: FieldStatus.OUTSIDE_MAX_AGE,
-}
-
-
-def _respond(
-    response: Any,
-    reads: Sequence[_ViewRead],
-    keys: Sequence[Sequence[bytes | None]],
-    replies: Sequence[Mapping[bytes, Reply]],
-    now: int,
-    full_feature_names: bool,
-    with_versions: bool,
-) -> None:
-    """Put every view's features into Feast's response, one row per entity row, in order."""
-    for read, own, found in zip(reads, keys, replies, strict=True):
-        cells = {key: _cells(read, reply, now) for key, reply in found.items()}
-        nowhere = [(Value(), FieldStatus.NOT_FOUND, Timestamp())] * len(read.features)
-        rows = [nowhere if key is None else cells[key] for key in own]
-        projection = read.table.projection
-        name = projection.name_to_use()
-        response.metadata.feature_names.val.extend(
-            f"{name}__{feature}" if full_feature_names else feature for feature in read.features
-        )
-        for column in range(len(read.features)):
-            response.results.append(
-                GetOnlineFeaturesResponse.FeatureVector(
-                    values=[row[column][0] for row in rows],
-                    statuses=[row[column][1] for row in rows],
-                    event_timestamps=[row[column][2] for row in rows],
-                )
-            )
-        if with_versions:
-            _add_version(response, projection.name_alias or projection.name, read.table)
-        present = sum(cell[1] == FieldStatus.PRESENT for row in rows for cell in row)
-        _count(read.table.name, present, len(rows) * len(read.features) - present)
-
-
-def _cells(read: _ViewRead, reply: Reply, now: int) -> list[tuple[Any, Any, Any]]:
-    """(value, status, event time) of each feature in one row."""
-    status = read.status(reply, now)
-    written = Timestamp.FromString(reply[-1]) if reply[-1] is not None else Timestamp()
-    if status is not Status.PRESENT:
-        return [(Value(), _STATUSES[status], written)] * len(read.features)
-    values = read.values(reply)
-    cells: list[tuple[Any, Any, Any]] = []
-    for feature in read.features:
-        value = values.get(feature)
-        if value is None:
-            cells.append((Value(), FieldStatus.NOT_FOUND, Timestamp()))
-        else:
-            null = value.WhichOneof("val") is None
-            cells.append((value, FieldStatus.NULL_VALUE if null else FieldStatus.PRESENT, written))
-    return cells
-
-
-def _add_version(response: Any, name: str, table: FeatureView) -> None:
-    versions = response.metadata.feature_view_metadata
-    if name not in [known.name for known in versions]:
-        versions.add(name=name, version=getattr(table, "current_version_number", 0) or 0)
-
-
-def _count(view: str, present: int, absent: int) -> None:
-    """Feast's own metric of found and not found values, as its stores keep it."""
-    try:
-        from feast.metrics import track_feature_statuses  # needs prometheus-client, which is optional in Feast
-    except ImportError:
-        return
-    track_feature_statuses(view, present, absent)
-
-
-def _in_order(response: OnlineResponse, features: FeatureService | Sequence[str], full: bool) -> OnlineResponse:
-    """Entity and request columns first, as they are; then the features as they were asked for."""
-    proto = response.proto
-    names = list(proto.metadata.feature_names.val)
-    if isinstance(features, FeatureService):
-        wanted = [
-            (projection.name_to_use(), feature.name)
-            for projection in features.feature_view_projections
-            for feature in projection.features
-        ]
-    else:
-        wanted = [(view, feature) for view, _, feature in (reference.partition(":") for reference in features)]
-    places = {f"{view}__{feature}" if full else feature: place for place, (view, feature) in enumerate(wanted)}
-    order = sorted(range(len(names)), key=lambda column: places.get(names[column], -1))
-    if order != list(range(len(names))):
-        results = [
-            GetOnlineFeaturesResponse.FeatureVector.FromString(item.SerializeToString()) for item in proto.results
-        ]
-        del proto.metadata.feature_names.val[:]
-        del proto.results[:]
-        proto.metadata.feature_names.val.extend(names[column] for column in order)
-        proto.results.extend(results[column] for column in order)
-    return response

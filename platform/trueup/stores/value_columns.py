@@ -1,4 +1,4 @@
-"""A column of stored values (`trueup.stores.value_bytes`) decoded at once. Pure.
+"""A column of stored values (`trueup.stores.value_types`) decoded at once. Pure.
 
 The raw bytes of a column are joined and read as arrays, where all its values have the declared type; otherwise value
 by value, with the same answer. What the per-value decoder refuses is no error here: a check of a whole store counts
@@ -22,7 +22,8 @@ from trueup.frame import Status
 from trueup.instants import EPOCH
 from trueup.stores.protobuf import varint
 from trueup.stores.redis_layout import decode_time
-from trueup.stores.value_bytes import NULL_SECONDS, StoredTypeError, decoder
+from trueup.stores.value_decoder import decoder
+from trueup.stores.value_types import NULL_SECONDS, StoredTypeError
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]

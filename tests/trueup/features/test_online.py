@@ -30,7 +30,8 @@ from trueup.frame import FeatureFrame, Status
 from trueup.stores.entity_key import KeyLayout
 from trueup.stores.redis_connection import connect_async
 from trueup.stores.redis_write import LOAD, Row, compare_and_set, newest
-from trueup.stores.value_bytes import StoredTypeError, encoder
+from trueup.stores.value_encoder import encoder
+from trueup.stores.value_types import StoredTypeError
 
 SOURCE = Source("test", "event_time", None, None, {}, {})
 PROJECT = "flights"

@@ -11,7 +11,7 @@ from feast.types import Map
 
 from trueup.contracts.documents import document_text, document_value
 from trueup.errors import StoreError
-from trueup.stores.value_bytes import decoder
+from trueup.stores.value_decoder import decoder
 
 NAN = float("nan")
 

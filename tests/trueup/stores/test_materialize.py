@@ -47,7 +47,7 @@ from trueup.stores.ledger_engine import LedgerEngine, ledger_of
 from trueup.stores.materialize import materialize
 from trueup.stores.online_rows import online_rows
 from trueup.stores.query_source import DuckDBQuerySource
-from trueup.stores.value_bytes import decoder
+from trueup.stores.value_decoder import decoder
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

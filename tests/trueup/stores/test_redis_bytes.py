@@ -36,8 +36,10 @@ from trueup.contracts.dtypes import arrow_type
 from trueup.errors import ContractError, StoreError
 from trueup.stores.entity_key import KeyLayout, KeyPartError, key_prefix, project_of
 from trueup.stores.redis_layout import check_collisions, decode_time, encode_time, instant_of, time_field, value_field
-from trueup.stores.value_bytes import NULL_SECONDS, StoredTypeError, decoder, encoder, has_value, stored_type
 from trueup.stores.value_columns import NO_VALUE, Raws, decode_column
+from trueup.stores.value_decoder import decoder
+from trueup.stores.value_encoder import encoder
+from trueup.stores.value_types import NULL_SECONDS, StoredTypeError, has_value, stored_type
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INT32 = st.integers(-(2**31), 2**31 - 1)

@@ -31,7 +31,7 @@ from trueup.instants import utc_now
 from trueup.stores.redis_layout import time_field
 from trueup.stores.redis_online import RedisOnlineStore, RedisOnlineStoreConfig
 from trueup.stores.redis_write import BATCH_ROWS, Row, newest
-from trueup.stores.value_bytes import StoredTypeError
+from trueup.stores.value_types import StoredTypeError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:feast", "ignore::UserWarning:feast")
 

@@ -20,7 +20,7 @@ from trueup.instants import EPOCH
 from trueup.stores.key_columns import OTHER_PROJECT, KeyColumns
 from trueup.stores.redis_layout import encode_time, scan_pattern, time_field, value_field
 from trueup.stores.redis_rows import RedisRows
-from trueup.stores.value_bytes import encoder
+from trueup.stores.value_encoder import encoder
 
 NOW = EPOCH + timedelta(days=20_000)
 KEYS = (JoinKey("city", "String", "city"), JoinKey("id", "Int64", "id"))

@@ -16,8 +16,10 @@ from trueup.errors import StoreError
 from trueup.frame import Status
 from trueup.stores.protobuf import varint
 from trueup.stores.redis_layout import decode_time, encode_time
-from trueup.stores.value_bytes import NULL_SECONDS, StoredTypeError, decoder, encoder
 from trueup.stores.value_columns import BAD_TIME, NO_TIME, NO_VALUE, Raws, decode_column, decode_times
+from trueup.stores.value_decoder import decoder
+from trueup.stores.value_encoder import encoder
+from trueup.stores.value_types import NULL_SECONDS, StoredTypeError
 
 DTYPES = [*SCALARS, *(f"Array({name})" for name in SCALARS), "Set(Int64)", "Array(Array(Int64))"]
 LONG_TEXT = st.sampled_from([127, 128, 129, 16383, 16384]).map(lambda size: "é" * (size // 2) + "x" * (size % 2))
