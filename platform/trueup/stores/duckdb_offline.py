@@ -7,7 +7,6 @@ process that only reads online. (DuckDB is therefore imported where it is used.)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,31 +15,25 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from feast import FeatureView, OnDemandFeatureView
-from feast.data_format import DeltaFormat
 from feast.data_source import DataSource
-from feast.errors import SavedDatasetLocationAlreadyExists
 from feast.feature_logging import LoggingConfig, LoggingSource
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from feast.infra.offline_stores.file_source import FileLoggingDestination, FileSource
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
-from feast.infra.offline_stores.offline_utils import (
-    DEFAULT_ENTITY_DF_EVENT_TIMESTAMP_COL,
-    infer_event_timestamp_from_entity_df,
-)
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
-from feast.saved_dataset import SavedDatasetStorage
-from feast.utils import _parse_feature_ref, compute_non_entity_date_range
+from feast.utils import compute_non_entity_date_range
 from pydantic import StrictStr, field_validator
-from typing_extensions import override
 
-from trueup.contracts.contract import View
-from trueup.contracts.extract import source_from_feast, view_from_feast
-from trueup.errors import InputError, SourceError, StoreError
+from trueup.contracts.extract import source_from_feast
+from trueup.errors import InputError, StoreError
 from trueup.instants import AsOfRule, KnownAt, as_utc, parse_instant
 from trueup.stores.ledger_engine import ledger_of
+from trueup.stores.offline_entities import all_entities, entity_table, instant_column, parsed_instants
+from trueup.stores.offline_features import on_demand_outputs, refuse_collisions, views_of, wanted_features
 from trueup.stores.parquet_files import append_parquet, write_parquet
 from trueup.stores.query_source import repo_dir
+from trueup.stores.retrieval_job import DuckDBRetrievalJob, local_path, refuse_delta
 
 
 class DuckDBOfflineStoreConfig(FeastConfigBaseModel):
@@ -65,74 +58,6 @@ class DuckDBOfflineStoreConfig(FeastConfigBaseModel):
         if isinstance(value, str):
             return parse_instant(value, field="offline_store.pinned")
         return as_utc(value) if isinstance(value, datetime) else value
-
-
-class DuckDBRetrievalJob(RetrievalJob):
-    """A read that runs once, when its result is first asked for. Its tables have one chunk per column.
-
-    (Feast's conversion to online rows reads the first chunk of a table only.)
-    """
-
-    def __init__(
-        self,
-        evaluate: Callable[[], pa.Table],
-        *,
-        repo: Path,
-        full_feature_names: bool = False,
-        on_demand_feature_views: Sequence[OnDemandFeatureView] = (),
-        metadata: RetrievalMetadata | None = None,
-    ) -> None:
-        super().__init__()
-        self._evaluate = evaluate
-        self._table: pa.Table | None = None
-        self._repo = repo
-        self._full_feature_names = full_feature_names
-        self._on_demand_feature_views = list(on_demand_feature_views)
-        self._metadata = metadata
-
-    @override
-    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        if self._table is None:
-            self._table = self._evaluate().combine_chunks()
-        return self._table
-
-    @override
-    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        frame: pd.DataFrame = self._to_arrow_internal().to_pandas()
-        return frame
-
-    @property
-    def full_feature_names(self) -> bool:
-        return self._full_feature_names
-
-    @property
-    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        return self._on_demand_feature_views
-
-    @property
-    def metadata(self) -> RetrievalMetadata | None:
-        return self._metadata
-
-    @override
-    def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
-        """Writes the result, on-demand features included, to a Parquet file (or a directory of one)."""
-        path = _local_path(storage.to_data_source(), self._repo, "saved dataset")
-        if path.exists() and not allow_overwrite:
-            raise SavedDatasetLocationAlreadyExists(location=str(path))
-        table = self.to_arrow()
-        if path.suffix == ".parquet":
-            write_parquet(table, path)
-            return
-        for old in path.glob("**/*.parquet"):
-            old.unlink()
-        append_parquet(table, path)
-
-    @override
-    def to_sql(self) -> str:
-        raise NotImplementedError(
-            "this read is not one statement: it loads the entity rows, ranks each view's history, and gathers the "
-            "features. trueup.stores.asof_sql builds its steps."
-        )
 
 
 class DuckDBOfflineStore(OfflineStore):
@@ -167,20 +92,22 @@ class DuckDBOfflineStore(OfflineStore):
         rule = AsOfRule(known_at, options.pinned)
         repo = repo_dir(config)
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
-        wanted = _wanted(feature_refs, feature_views, full_feature_names)
-        views = _views(wanted)
+        wanted = wanted_features(feature_refs, feature_views, full_feature_names)
+        views = views_of(wanted)
 
         if entity_df is None:
             start, end = compute_non_entity_date_range(feature_views, start_date=start_date, end_date=end_date)
-            entities = _all_entities(views, as_utc(start), as_utc(end), repo, options)
+            entities = all_entities(
+                views, as_utc(start), as_utc(end), repo, threads=options.threads, memory_limit=options.memory_limit
+            )
         else:
             with connect(threads=options.threads, memory_limit=options.memory_limit) as connection:
-                entities = _entity_table(connection, entity_df, repo)
-        instant = _instant_column(entities)
+                entities = entity_table(connection, entity_df, repo)
+        instant = instant_column(entities)
         outputs = [item.output for item in wanted]
-        on_demand_outputs = _on_demand_outputs(on_demand, feature_refs, full_feature_names)
-        _refuse_collisions(entities.column_names, outputs, on_demand_outputs, full_feature_names)
-        times = _parsed(entities, instant)
+        computed = on_demand_outputs(on_demand, feature_refs, full_feature_names)
+        refuse_collisions(entities.column_names, outputs, computed, full_feature_names)
+        times = parsed_instants(entities, instant)
 
         def evaluate() -> pa.Table:
             from trueup.stores.asof import read_view
@@ -280,7 +207,7 @@ class DuckDBOfflineStore(OfflineStore):
                 hint="Use a FileLoggingDestination.",
             )
         table = pq.read_table(data) if isinstance(data, Path) else data
-        directory = _local_path(destination.to_data_source(), repo_dir(config), "feature log")
+        directory = local_path(destination.to_data_source(), repo_dir(config), "feature log")
         append_parquet(table, directory, partition_by=destination.partition_by or ())
 
     @staticmethod
@@ -298,140 +225,13 @@ class DuckDBOfflineStore(OfflineStore):
                 f"{what}: rows cannot be written to its {type(source).__name__}.",
                 hint="Write to the tables its query reads, or use a FileSource.",
             )
-        path = _local_path(source, repo_dir(config), what)
+        path = local_path(source, repo_dir(config), what)
         if path.is_dir():
             append_parquet(table, path)
         else:
             write_parquet(_appended(path, table, what), path)
         if progress is not None:
             progress(table.num_rows)
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """One requested feature: where it is read, and what its column is called in the result."""
-
-    view: View
-    feature: str
-    output: str
-
-    @property
-    def column(self) -> str:
-        return self.view.column(self.feature)
-
-
-def _wanted(refs: Sequence[str], feature_views: Sequence[FeatureView], full_names: bool) -> list[_Wanted]:
-    """The features among the references, in their order; references to on-demand views are Feast's to compute."""
-    by_name = {view.projection.name_to_use(): view for view in feature_views}
-    asked: dict[tuple[str, str], None] = {}
-    for ref in refs:
-        name, version, feature = _parse_feature_ref(ref)
-        if (used := name if version is None else f"{name}@v{version}") in by_name:
-            asked[used, feature] = None
-    views = {
-        used: view_from_feast(
-            view,
-            [feature for name, feature in asked if name == used],
-            name=view.projection.name_alias or view.name,
-        )
-        for used, view in by_name.items()
-        if any(name == used for name, _ in asked)
-    }
-    return [
-        _Wanted(views[used], feature, views[used].column(feature) if full_names else feature) for used, feature in asked
-    ]
-
-
-def _views(wanted: Sequence[_Wanted]) -> list[View]:
-    return list({id(item.view): item.view for item in wanted}.values())
-
-
-def _entity_table(connection: Any, entity_df: pd.DataFrame | str, repo: Path) -> pa.Table:
-    import duckdb
-
-    from trueup.stores.asof_sql import literal
-    from trueup.stores.duckdb_tables import first_line
-
-    if isinstance(entity_df, pd.DataFrame):
-        if not entity_df.columns.is_unique:
-            raise InputError("entity_df", f"entity_df has a column twice: {', '.join(map(str, entity_df.columns))}.")
-        try:
-            return pa.Table.from_pandas(entity_df, preserve_index=False)
-        except pa.ArrowException as error:
-            raise InputError("entity_df", f"entity_df: a column mixes types: {error}.") from error
-    if not isinstance(entity_df, str):
-        raise InputError("entity_df", f"entity_df is a {type(entity_df).__name__}; expected a DataFrame or a SELECT.")
-    try:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET file_search_path = {literal(str(repo))}")
-        return connection.sql(entity_df).to_arrow_table()
-    except (duckdb.Error, AttributeError) as error:
-        raise InputError("entity_df", f"entity_df: the query fails: {first_line(error)}") from error
-
-
-def _all_entities(
-    views: Sequence[View], start: datetime, end: datetime, repo: Path, options: DuckDBOfflineStoreConfig
-) -> pa.Table:
-    """Without an entity_df: every entity of the views in the event window, once, as of its end."""
-    from trueup.stores.asof import read_entities
-    from trueup.stores.duckdb_tables import connect
-
-    keys = {tuple(sorted(item.request for item in view.keys)) for view in views}
-    if len(keys) != 1:
-        raise InputError(
-            "entity_df",
-            "without an entity_df all views must have the same entity keys; these have "
-            f"{' and '.join(', '.join(key) or 'none' for key in sorted(keys))}.",
-            hint="Give an entity_df.",
-        )
-    (names,) = keys
-    with connect(threads=options.threads, memory_limit=options.memory_limit) as connection:
-        found = [read_entities(connection, view, start=start, end=end, base_dir=repo) for view in views]
-    table = pa.concat_tables([part.select(names) for part in found]) if names else pa.table({"one": [0]})
-    if names:
-        table = table.group_by(list(names)).aggregate([]).sort_by([(name, "ascending") for name in names])
-    times = pa.array([end] * table.num_rows, pa.timestamp("us", tz="UTC"))
-    return table.select(names).append_column(DEFAULT_ENTITY_DF_EVENT_TIMESTAMP_COL, times)
-
-
-def _instant_column(entities: pa.Table) -> str:
-    """As Feast infers it. Raises Feast's EntityTimestampInferenceException."""
-    empty = entities.schema.empty_table().to_pandas()
-    return str(infer_event_timestamp_from_entity_df(dict(zip(empty.columns, empty.dtypes, strict=True))))
-
-
-def _parsed(entities: pa.Table, instant: str) -> pa.ChunkedArray:
-    """The instants as timestamps; Feast takes text too."""
-    column = entities[instant]
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return column
-    try:
-        parsed = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
-    except (ValueError, TypeError) as error:
-        what = str(error).partition("\n")[0].partition(". You")[0]
-        raise InputError(instant, f"{instant}: {what}.", hint="Write instants in ISO 8601.") from error
-    return pa.chunked_array([pa.Array.from_pandas(parsed)])
-
-
-def _on_demand_outputs(views: Sequence[OnDemandFeatureView], refs: Sequence[str], full_names: bool) -> list[str]:
-    names = {view.projection.name_to_use(): view.projection.name_alias or view.name for view in views}
-    parsed = [_parse_feature_ref(ref) for ref in refs]
-    return [f"{names[name]}__{feature}" if full_names else feature for name, _, feature in parsed if name in names]
-
-
-def _refuse_collisions(
-    entities: Sequence[str], outputs: Sequence[str], on_demand: Sequence[str], full_names: bool
-) -> None:
-    taken = set(entities)
-    for name in (*outputs, *on_demand):
-        if name in taken:
-            raise InputError(
-                "entity_df" if name in entities else "features",
-                f"feature column {name!r} has the name of "
-                f"{'a column of entity_df' if name in entities else 'another feature'}.",
-                hint="Rename the entity_df column." if full_names else "Ask for full_feature_names=True, or rename it.",
-            )
-        taken.add(name)
 
 
 def _pull(
@@ -446,7 +246,7 @@ def _pull(
     *,
     latest: bool,
 ) -> RetrievalJob:
-    _refuse_delta(data_source)
+    refuse_delta(data_source)
     options: DuckDBOfflineStoreConfig = config.offline_store
     source = source_from_feast(data_source.name, data_source)
     keys = [name for name in join_keys if name != DUMMY_ENTITY_ID]
@@ -474,21 +274,6 @@ def _pull(
         return table
 
     return DuckDBRetrievalJob(evaluate, repo=repo_dir(config))
-
-
-def _refuse_delta(source: DataSource) -> None:
-    if isinstance(getattr(source, "file_format", None), DeltaFormat):
-        raise SourceError(
-            f"source {source.name} is a Delta table, which is not supported.", hint="Write it as Parquet."
-        )
-
-
-def _local_path(source: DataSource, repo: Path, what: str) -> Path:
-    _refuse_delta(source)
-    path = str(getattr(source, "path", ""))
-    if not path or "://" in path:
-        raise StoreError(f"{what}: {path or type(source).__name__} is not a local path.", hint="Write to a local file.")
-    return repo / path
 
 
 def _appended(path: Path, table: pa.Table, what: str) -> pa.Table:
