@@ -189,13 +189,18 @@ def test_sources_that_are_gone_leave_the_reproduction_standing(world: World, tmp
 
 def test_the_command_prints_within_the_width_and_says_it_as_json(world: World, tmp_path: Path) -> None:
     command = _command(world)
-    printed = command(world.run_id).stdout
+    printed = command(world.run_id, "--no-record").stdout
+    assert Tracking(world.uri).load_reproduction(world.run_id) is None
     assert printed.startswith("BIT-IDENTICAL")
     assert max(map(len, printed.splitlines())) <= COLUMNS + len(str(world.root))
     said = json.loads(command("shop/1", "--json", "--keep", str(tmp_path / "kept")).stdout)
     assert (said["verdict"], said["run_id"], said["culprits"]) == ("bit-identical", world.run_id, [])
     assert (tmp_path / "kept" / "mlflow.db").is_file()
     assert not (tmp_path / "kept" / "tree").exists()
+    record = Tracking(world.uri).load_reproduction(world.run_id)
+    assert record is not None
+    assert {name: record[name] for name in said} == said
+    assert record["environment_hashes"]["recorded"] == Tracking(world.uri).load_card("shop", 1).environment
     with pytest.raises(InputError, match="is not an empty folder"):
         command(world.run_id, "--keep", str(tmp_path / "kept"))
 

@@ -49,13 +49,14 @@ class AsOfToday:
 class Reproduction:
     """comparison: from the recorded run to the one trained again with everything restored.
 
-    environment: from the recorded one to the one it was trained again in. culprits: why it differs; none when it does
-    not.
+    environment: from the recorded one to the one it was trained again in, `environment_hash`. culprits: why it differs;
+    none when it does not.
     """
 
     recorded: RecordedRun
     comparison: Comparison
     environment: EnvironmentDiff
+    environment_hash: str
     culprits: tuple[Culprit, ...]
     today: AsOfToday
 
@@ -82,6 +83,7 @@ class Reproduction:
             "threads": recorded.threads,
             "comparison": self.comparison.to_json(),
             "environment": self.environment.to_json(),
+            "environment_hashes": {"recorded": recorded.environment.hash, "again": self.environment_hash},
             "culprits": list(self.culprits),
             "today": self.today.to_json(),
         }
@@ -120,8 +122,10 @@ def reproduce(
         before = outcome_of(recorded.run, bench.training_set)
         comparison = compare_outcomes(before, bench.outcome(frozenset()))
         today = _today(bench, before, recipe_file, threads)
-        environment = diff(recorded.environment, read_environment(again.files[ENVIRONMENT_FILE]))
-        return Reproduction(recorded, comparison, environment, _culprits(bench, comparison, today, environment), today)
+        now = read_environment(again.files[ENVIRONMENT_FILE])
+        environment = diff(recorded.environment, now)
+        culprits = _culprits(bench, comparison, today, environment)
+        return Reproduction(recorded, comparison, environment, now.hash, culprits, today)
 
 
 @dataclass

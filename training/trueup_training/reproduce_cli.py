@@ -31,6 +31,9 @@ def reproduce_command(
     keep: Annotated[
         Path | None, typer.Option(help="An empty folder to keep the trainings in: MLflow store, rebuilt snapshots.")
     ] = None,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Keep the result with the run, for the gate and for people.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Train a run again from its commit, snapshot, seed and threads, and compare all it left; then say what has moved.
@@ -44,6 +47,7 @@ def reproduce_command(
     Example: trueup reproduce flights@champion
     """
     from trueup.cli.options import open_ledger
+    from trueup.instants import utc_now
     from trueup.models.tracking import Tracking
     from trueup.settings import Settings, feature_repo
     from trueup_training.reproduce import reproduce
@@ -51,11 +55,12 @@ def reproduce_command(
     settings = Settings()
     folder = feature_repo(repo or settings.repo)
     uri = tracking_uri or settings.tracking_uri
+    tracking = Tracking(uri)
     with _scratch(keep) as scratch:
         found = reproduce(
             run,
             repo=folder,
-            tracking=Tracking(uri),
+            tracking=tracking,
             datasets=datasets_folder(datasets, uri),
             scratch=scratch,
             ledger=open_ledger(folder, ledger),
@@ -69,6 +74,8 @@ def reproduce_command(
             from trueup_training.reproduce_text import print_reproduction
 
             print_reproduction(found)
+        if record:  # after what it says, so that a store that cannot be written does not lose it
+            tracking.log_reproduction(found.recorded.run.run_id, found.to_json(), at=utc_now())
     if not found.reproduced:
         raise typer.Exit(CHECK_FAILED)
 

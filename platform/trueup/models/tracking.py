@@ -24,7 +24,7 @@ import pandas as pd
 
 from trueup.errors import ModelError
 from trueup.hashing import canonical_json, digest_bytes
-from trueup.instants import format_instant
+from trueup.instants import as_utc, format_instant
 from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
 from trueup.models.environment import Environment, read_environment
@@ -69,6 +69,10 @@ RECIPE_FILE = "recipe.json"
 RUN_CARD_FILE = "card.json"
 DIFF_FILE = "working-tree.diff"
 """What made the commit the tree, among the artifacts of a run from a dirty tree."""
+REPRODUCTIONS = "reproductions"
+"""Folder among the artifacts of a run: one file each time it was trained again, named by the instant."""
+REPRODUCED_TAG = "trueup.reproduced"
+"""Of a run: the verdict that was kept last, for people; the record is what counts."""
 TRUSTED_TYPES = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
 """Beyond what skops trusts by itself. Ours when loading too: a model does not choose what is trusted."""
 REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
@@ -348,6 +352,47 @@ class Tracking:
             for key, value in tags.items():
                 client.set_model_version_tag(found.name, found.version, key, value)
 
+    def log_reproduction(self, run_id: str, document: Mapping[str, Any], *, at: datetime) -> None:
+        """Keeps what came of training a run again, as `reproductions/<instant>.json` of that run, and tags its verdict.
+
+        document: `trueup_training.reproduce.Reproduction.to_json`. Added to it: `at`, the version of `trueup`, and
+        `model_files` (name -> SHA-256 in hex, as `file_digests` has them), so that a model that was exchanged since is
+        seen. The tag comes last. Raises ModelError when there is no such run, or it kept no model.
+        """
+        with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
+            run = self._run(client, run_id)
+            record = {
+                **document,
+                "at": format_instant(at),
+                "trueup": installed("trueup"),
+                "model_files": self._model_digests(client, run, scratch),
+            }
+            file = Path(scratch, f"{as_utc(at):%Y-%m-%dT%H%M%S.%fZ}.json")
+            file.write_text(_pretty(record), encoding="utf-8")
+            client.log_artifact(run.info.run_id, str(file), REPRODUCTIONS)
+            client.set_tag(run.info.run_id, REPRODUCED_TAG, str(document["verdict"]))
+
+    def load_reproduction(self, run_id: str) -> dict[str, Any] | None:
+        """The newest that `log_reproduction` kept; None when the run was never reproduced.
+
+        Raises ModelError when there is no such run, or the record cannot be read.
+        """
+        with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
+            run_id = self._run(client, run_id).info.run_id
+            names = sorted(item.path for item in client.list_artifacts(run_id, REPRODUCTIONS) if not item.is_dir)
+            if not names:
+                return None
+            try:
+                path = mlflow.artifacts.download_artifacts(
+                    run_id=run_id, artifact_path=names[-1], dst_path=scratch, tracking_uri=self.uri
+                )
+                record = json.loads(Path(path).read_bytes())
+            except (MlflowException, OSError, ValueError) as error:
+                raise _unreadable(run_id, names[-1], str(error)) from error
+            if not isinstance(record, dict) or "verdict" not in record:
+                raise _unreadable(run_id, names[-1], "it is no reproduction")
+            return record
+
     # ------------------------------------------------------------------ writing
 
     def _experiment(self, client: MlflowClient) -> str:
@@ -468,6 +513,18 @@ class Tracking:
     def _fetch(self, address: str, scratch: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=scratch, tracking_uri=self.uri))
 
+    def _model_digests(self, client: MlflowClient, run: Run, scratch: str) -> dict[str, str]:
+        try:
+            location = client.get_logged_model(_model_id(run)).artifact_location
+            return {
+                name: digest_bytes(self._fetch(f"{location}/{name}", scratch).read_bytes())
+                for name in (ESTIMATOR_FILE, CARD_FILE)
+            }
+        except (MlflowException, OSError, LookupError) as error:
+            raise ModelError(
+                f"run {run.info.run_id} in {self.uri}: its model is gone or damaged ({error}).", hint=_TRAIN
+            ) from error
+
     def _kept(self, address: str, scratch: str) -> bytes | None:
         try:
             return self._fetch(address, scratch).read_bytes()
@@ -533,6 +590,12 @@ def _model_id(run: Run) -> str:
     """Of the model the run logged. Raises LookupError when it logged none."""
     outputs = run.outputs.model_outputs if run.outputs is not None else []
     return str(outputs[0].model_id)
+
+
+def _unreadable(run_id: str, name: str, why: str) -> ModelError:
+    return ModelError(
+        f"run {run_id}: its record {name} cannot be read: {why}.", hint="Reproduce it again (trueup reproduce)."
+    )
 
 
 def _millis(instant: datetime) -> int:

@@ -303,3 +303,34 @@ def test_a_parity_run_of_a_model_that_has_no_run_is_refused(store: Store, model:
     with pytest.raises(ModelError, match=said):
         store.tracking.log_parity(model, version, files={"parity/1/r": b""}, tags={"t": "1"})
     assert store.files().keys() == before.keys()
+
+
+def test_a_reproduction_is_kept_with_its_run_and_the_newest_is_read(store: Store) -> None:
+    tracking, run_id = store.tracking, store.logged.run_id
+    again = tracking.log(store.run, finished=FINISHED).run_id
+    assert tracking.load_reproduction(run_id) is None
+    later = FINISHED + timedelta(microseconds=1)
+    tracking.log_reproduction(run_id, {"schema": "s", "verdict": "bit-identical"}, at=later)
+    tracking.log_reproduction(run_id, {"schema": "s", "verdict": "different"}, at=FINISHED)  # an older one comes late
+    record = tracking.load_reproduction(run_id)
+    assert record is not None
+    assert (record["verdict"], record["at"]) == ("bit-identical", "2024-03-01T00:01:30.000001Z")
+    assert record["model_files"] == tracking.file_digests("buyers", 1)
+    assert record["trueup"]
+    assert store.client.get_run(run_id).data.tags["trueup.reproduced"] == "different"
+    assert tracking.load_reproduction(again) is None
+    assert not [name for name in tracking.load_run(run_id).files if "reproduction" in name]
+
+
+def test_a_reproduction_that_cannot_be_read_or_kept_is_said(store: Store) -> None:
+    run_id = store.tracking.log(store.run, finished=FINISHED).run_id
+    store.tracking.log_reproduction(run_id, {"verdict": "bit-identical"}, at=FINISHED)
+    (file,) = (store.file.parent / "artifacts" / run_id).rglob("reproductions/*.json")
+    for content in ("{", "[]", "{}"):
+        file.write_text(content)
+        with pytest.raises(ModelError, match=r"reproductions/2024-03-01T000130\.000000Z\.json cannot be read"):
+            store.tracking.load_reproduction(run_id)
+    with pytest.raises(ModelError, match="is not in sqlite"):
+        store.tracking.log_reproduction("0" * 32, {"verdict": "bit-identical"}, at=FINISHED)
+    with pytest.raises(ModelError, match="is not in sqlite"):
+        store.tracking.load_reproduction("0" * 32)
