@@ -1,0 +1,199 @@
+"""One MLflow store opened: names resolved to runs and versions, files fetched, refusals said as `ModelError`s."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from trueup.errors import ModelError
+from trueup.hashing import digest_bytes
+from trueup.models.card import ModelCard
+from trueup.models.store_uri import sqlite_file
+from trueup.models.tracking.quiet import quiet
+from trueup.models.tracking.records import CARD_FILE, ESTIMATOR_FILE, EXPERIMENT, Registered
+
+with quiet():
+    import mlflow.artifacts
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.exceptions import MlflowException
+
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""How MLflow refuses a name it has not, or cannot have."""
+TRAIN = "Train it again with `trueup train`."
+_SQLITE_HEADER = b"SQLite format 3\0"
+
+
+class Store:
+    """See `Tracking`, whose inner half this is."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._file = sqlite_file(uri)
+        self._opened: MlflowClient | None = None
+
+    def experiment(self, client: MlflowClient) -> str:
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        beside = None if self._file is None else (self._file.parent / "artifacts").as_uri()
+        return str(client.create_experiment(EXPERIMENT, artifact_location=beside))
+
+    def version(self, client: MlflowClient, model: str, ref: str | int | None) -> ModelVersion:
+        model, wanted = (model, str(ref)) if ref is not None else _split(model)
+        try:
+            if wanted.isdecimal():
+                return client.get_model_version(model, wanted)
+            return client.get_model_version_by_alias(model, wanted)
+        except MlflowException as error:
+            if error.error_code not in ABSENT:
+                raise
+            raise self._absent(client, model, wanted) from error
+
+    def _absent(self, client: MlflowClient, model: str, wanted: str) -> ModelError:
+        """Why there is no such version, and what there is instead."""
+        models = {found.name: found for found in client.search_registered_models(max_results=1000)}
+        if model not in models:
+            return ModelError(
+                f"model {model!r} is not registered in {self.uri}, which has: {', '.join(sorted(models)) or 'none'}.",
+                hint="Train it (trueup train), or name another tracking store.",
+            )
+        aliases = sorted(models[model].aliases.items())
+        versions = sorted(int(found.version) for found in client.search_model_versions(f"name = '{model}'"))
+        return ModelError(
+            f"model {model!r} in {self.uri} has no {'version' if wanted.isdecimal() else 'alias'} {wanted!r}; "
+            f"its versions: {', '.join(map(str, versions)) or 'none'}; "
+            f"its aliases: {', '.join(f'{alias} -> {version}' for alias, version in aliases) or 'none'}."
+        )
+
+    def card(self, client: MlflowClient, version: ModelVersion, scratch: str) -> ModelCard:
+        try:
+            path = self.download(client, version, CARD_FILE, scratch)
+        except (MlflowException, OSError) as error:
+            raise ModelError(
+                f"model {version.name}@{version.version} in {self.uri} has no {CARD_FILE}, so what it was trained on "
+                "is not known: trueup did not train it, or its files are gone.",
+                hint="Train it with `trueup train`.",
+            ) from error
+        try:
+            data = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ModelError(
+                f"model {version.name}@{version.version}: its {CARD_FILE} is not JSON: {error}."
+            ) from error
+        found = registered(version)
+        return replace(ModelCard.from_json(data), name=found.name, run_id=found.run_id, version=found.version)
+
+    def run(self, client: MlflowClient, ref: str) -> Run:
+        """Raises ModelError when there is no such run, or the model version belongs to none."""
+        run_id = ref
+        if "@" in ref or "/" in ref:
+            run_id = self.version(client, ref, None).run_id or ""
+            if not run_id:
+                raise ModelError(f"model {ref} in {self.uri} belongs to no run.", hint=TRAIN)
+        try:
+            return client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code not in ABSENT:
+                raise
+            raise ModelError(
+                f"run {run_id!r} is not in {self.uri}.",
+                hint="Name a run's id, NAME@ALIAS or NAME/VERSION, or another store with --tracking-uri.",
+            ) from error
+
+    def run_artifacts(self, client: MlflowClient, run_id: str, scratch: str) -> dict[str, bytes]:
+        """Those that lie in the run's folder itself."""
+        names = [item.path for item in client.list_artifacts(run_id) if not item.is_dir]
+        return {
+            name: Path(
+                mlflow.artifacts.download_artifacts(
+                    run_id=run_id, artifact_path=name, dst_path=scratch, tracking_uri=self.uri
+                )
+            ).read_bytes()
+            for name in names
+        }
+
+    def fetch(self, address: str, scratch: str) -> Path:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=scratch, tracking_uri=self.uri))
+
+    def model_digests(self, client: MlflowClient, run: Run, scratch: str) -> dict[str, str]:
+        try:
+            location = client.get_logged_model(model_id(run)).artifact_location
+            return {
+                name: digest_bytes(self.fetch(f"{location}/{name}", scratch).read_bytes())
+                for name in (ESTIMATOR_FILE, CARD_FILE)
+            }
+        except (MlflowException, OSError, LookupError) as error:
+            raise ModelError(
+                f"run {run.info.run_id} in {self.uri}: its model is gone or damaged ({error}).", hint=TRAIN
+            ) from error
+
+    def kept(self, address: str, scratch: str) -> bytes | None:
+        try:
+            return self.fetch(address, scratch).read_bytes()
+        except (MlflowException, OSError):
+            return None
+
+    def download(self, client: MlflowClient, version: ModelVersion, name: str, scratch: str) -> Path:
+        location = client.get_model_version_download_uri(version.name, str(version.version))
+        return self.fetch(f"{location}/{name}", scratch)
+
+    def run_file(self, version: ModelVersion, name: str, scratch: str) -> Path:
+        """An artifact of the run that logged the version. Raises OSError when no run did."""
+        if not version.run_id:
+            raise FileNotFoundError(name)
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                run_id=version.run_id, artifact_path=name, dst_path=scratch, tracking_uri=self.uri
+            )
+        )
+
+    @contextmanager
+    def client(self, *, create: bool) -> Iterator[MlflowClient]:
+        """The client, opened once; what MLflow raises leaves as a ModelError that names the store."""
+        if self._file is not None:
+            self._check_file(self._file, create=create)
+        try:
+            if self._opened is None:
+                with quiet():
+                    self._opened = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            yield self._opened
+        except MlflowException as error:
+            raise ModelError(f"tracking store {self.uri}: {str(error).strip().splitlines()[0]}") from error
+
+    def _check_file(self, file: Path, *, create: bool) -> None:
+        """Before MLflow opens it: MLflow would make a file to read from, and retry for minutes on a broken one."""
+        if not file.exists() or file.stat().st_size == 0:
+            if not create:
+                raise ModelError(
+                    f"tracking store {self.uri}: {file} does not exist, or is empty.",
+                    hint="Train a model first (trueup train), or name another store.",
+                )
+            file.parent.mkdir(parents=True, exist_ok=True)
+            return
+        with file.open("rb") as opened:
+            if opened.read(len(_SQLITE_HEADER)) != _SQLITE_HEADER:
+                raise ModelError(f"tracking store {self.uri}: {file} is not an SQLite database.")
+
+
+def _split(model: str) -> tuple[str, str]:
+    """NAME@ALIAS or NAME/VERSION to its two parts, as MLflow's own `models:/` addresses have them."""
+    for mark in "@/":
+        name, _, wanted = model.rpartition(mark)
+        if name and wanted and (mark == "@" or wanted.isdecimal()):
+            return name, wanted
+    raise ModelError(f"model {model!r} does not say which version; expected NAME@ALIAS or NAME/VERSION.")
+
+
+def registered(version: ModelVersion) -> Registered:
+    return Registered(version.name, int(version.version), version.run_id or None)
+
+
+def model_id(run: Run) -> str:
+    """Of the model the run logged. Raises LookupError when it logged none."""
+    outputs = run.outputs.model_outputs if run.outputs is not None else []
+    return str(outputs[0].model_id)
