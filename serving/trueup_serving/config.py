@@ -105,9 +105,9 @@ class ServingConfig(BaseSettings):
     environment_check: EnvironmentCheck = "warn"
     """warn: log what differs and can change a number. refuse: do not start then, nor where it is not known."""
     gate_key: Path | None = Field(default_factory=lambda: Settings().gate_key)
-    """The gate's key; its public half is enough. With one, an alias whose model has no valid verdict is refused."""
+    """The gate's key; its public half is enough. An alias whose model has no valid verdict is refused."""
     allow_unverified: bool = False
-    """Serve such a model all the same, and say so in /readyz. For development."""
+    """Serve such a model all the same, without a key any model, and say so in /readyz. For development."""
     experiment: ExperimentConfig
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -307,9 +307,7 @@ def _ready_environment(checked: CheckedEnvironment | None) -> ReadyEnvironment:
     )
 
 
-def _ready_verdict(checked: CheckedVerdict | None) -> ReadyVerdict:
-    if checked is None:
-        return ReadyVerdict(status="off", at=None, problem=None)
+def _ready_verdict(checked: CheckedVerdict) -> ReadyVerdict:
     if checked.at is None:
         return ReadyVerdict(status="unverified", at=None, problem=checked.problem)
     return ReadyVerdict(status="valid", at=format_instant(checked.at), problem=None)

@@ -123,15 +123,15 @@ class ReadyEnvironment(BaseModel):
 
 
 class ReadyVerdict(BaseModel):
-    """The gate's verdict on the model under its alias. `off`: none is asked for, as the server has no gate key.
+    """The gate's verdict on the model under its alias.
 
-    `unverified`: it has no valid one and is served all the same (`allow_unverified`); `problem` says why. `at`: when
-    the gate was asked, null where there is no valid verdict.
+    `unverified`: it has no valid one, or the server has no key to tell, and is served all the same
+    (`allow_unverified`); `problem` says why. `at`: when the gate was asked, null where there is no valid verdict.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Literal["valid", "unverified", "off"]
+    status: Literal["valid", "unverified"]
     at: str | None
     problem: str | None
 

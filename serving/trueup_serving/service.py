@@ -33,14 +33,14 @@ class ServedModel:
     """A variant's model as it was loaded. contract: the live one, equal to the model's own.
 
     environment: the one it was trained in against the server's; None when it was not checked.
-    verdict: the gate's; None when it was not asked for.
+    verdict: the gate's.
     """
 
     variant: Variant
     bundle: Bundle
     contract: FeatureContract
     environment: CheckedEnvironment | None
-    verdict: CheckedVerdict | None
+    verdict: CheckedVerdict
 
     @property
     def ref(self) -> Ref:

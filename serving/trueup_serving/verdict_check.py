@@ -24,19 +24,28 @@ class CheckedVerdict:
     problem: str | None = None
 
 
-CheckVerdict = Callable[[Registered, str], CheckedVerdict | None]
-"""Checks a model version for an alias; None when verdicts are not asked for."""
+CheckVerdict = Callable[[Registered, str], CheckedVerdict]
+"""Checks a model version for an alias. Raises GateError for one that may not be served under it."""
+
+NO_KEY = "no gate key is set, so no verdict can be told from a forged one"
 
 
 def verdict_check(gate_key: Path | None, allow_unverified: bool, tracking: Tracking) -> CheckVerdict:
     """A check of model versions against the verdicts kept with them.
 
-    gate_key: file of the gate's key, of which the public half is enough; None: a verdict could not be told from a
-    forged one, so none is asked for. The check raises GateError for a version without a valid verdict for the alias;
-    with `allow_unverified` it logs that and goes on. Raises GateError for a key that cannot be read.
+    gate_key: file of the gate's key, of which the public half is enough. The check raises GateError for a version
+    without a valid verdict for the alias; with `allow_unverified` it logs that and goes on. Raises GateError for a key
+    that cannot be read, and where there is no key and nothing allows to serve without.
     """
     if gate_key is None:
-        return lambda _version, _alias: None
+        if not allow_unverified:
+            raise GateError(
+                f"{NO_KEY}, and nothing is served unverified.",
+                hint="Make a key (trueup gate key --out gate.pem), promote the models with it (TRUEUP_GATE_KEY=gate.pem "
+                "trueup promote MODEL@VERSION --to champion), and give the server its public half "
+                '(gate_key = "gate.pem.pub"). To serve without, in development: --allow-unverified.',
+            )
+        return _unverified
     key = read_verify_key(gate_key)
 
     def check(version: Registered, alias: str) -> CheckedVerdict:
@@ -52,3 +61,8 @@ def verdict_check(gate_key: Path | None, allow_unverified: bool, tracking: Track
             return CheckedVerdict(None, error.message)
 
     return check
+
+
+def _unverified(version: Registered, alias: str) -> CheckedVerdict:
+    logger.warning("%s is served as %s without a verdict: %s", version, alias, NO_KEY)
+    return CheckedVerdict(None, NO_KEY)

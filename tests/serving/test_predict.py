@@ -17,6 +17,7 @@ from trueup.frame import Status
 from trueup.instants import parse_instant
 from trueup.stores.redis_connection import connect
 from trueup_serving.schemas import FeaturesResponse, PredictResponse
+from trueup_serving.verdict_check import NO_KEY
 
 ROWS = [
     entity(0),
@@ -268,7 +269,7 @@ def test_readyz_says_what_is_served(server: Live, world: World) -> None:
         "feature_service": "both_v1",
         "contract_hash": world.contracts["both_v1"].hash,
         "environment": ready["variants"][0]["environment"],
-        "verdict": {"status": "off", "at": None, "problem": None},
+        "verdict": {"status": "unverified", "at": None, "problem": NO_KEY},
     }
     assert server.http.get("/healthz").json() == {"status": "alive"}
 
