@@ -41,9 +41,9 @@ def verdict_check(gate_key: Path | None, allow_unverified: bool, tracking: Track
         if not allow_unverified:
             raise GateError(
                 f"{NO_KEY}, and nothing is served unverified.",
-                hint="Make a key (trueup gate key --out gate.pem), promote the models with it (TRUEUP_GATE_KEY=gate.pem "
-                "trueup promote MODEL@VERSION --to champion), and give the server its public half "
-                '(gate_key = "gate.pem.pub"). To serve without, in development: --allow-unverified.',
+                hint="Make a key (trueup gate key --out gate.pem), promote the models with it "
+                "(TRUEUP_GATE_KEY=gate.pem trueup promote MODEL@VERSION --to champion), and give the server its public "
+                'half (gate_key = "gate.pem.pub"). To serve without, in development: --allow-unverified.',
             )
         return _unverified
     key = read_verify_key(gate_key)

@@ -164,7 +164,8 @@ def read_environment(content: bytes) -> Environment:
 def take_environment(variables: Mapping[str, str] | None = None) -> Environment:
     """The fingerprint of this process. variables: its environment variables (default: `os.environ`).
 
-    Raises InputError for an image's digest that is none. Loads scikit-learn's and SciPy's native libraries, where they are installed: seconds in a process that has not.
+    Loads scikit-learn's and SciPy's native libraries, where they are installed: seconds in a process that has not.
+    Raises InputError for an image's digest that is none.
     """
     given = os.environ if variables is None else variables
     packages = ((name, installed(name)) for name in PACKAGES)
