@@ -75,9 +75,9 @@ class LoggedRows:
     inputs: the contract's entity and request columns that the log has. frame: the contract's features that it has, as
     served. at: instants (timestamp[us, UTC]; null where none can be told). labels: request, row, model, version, role,
     fallback and serving version (`__request_id` and so on), null where the log has none. precision: microseconds that
-    its event times are cut to. absent: feature -> why it cannot be compared. vague: feature -> cells without a value whose status cannot
-    be told. misfits: (feature, how it was logged) -> cells whose value is not of the declared type; they have no value
-    and no status here. notes: what was found -> how often in each row.
+    its event times are cut to. absent: feature -> why it cannot be compared. vague: feature -> cells without a value
+    whose status cannot be told. misfits: (feature, how it was logged) -> cells whose value is not of the declared type;
+    they have no value and no status here. notes: what was found -> how often in each row.
     """
 
     contract: FeatureContract
