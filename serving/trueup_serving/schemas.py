@@ -59,6 +59,7 @@ class Prediction(BaseModel):
     variant: str = Field(description="The variant the row's unit is assigned to.")
     model: str
     model_version: str
+    fallback: bool = Field(description="True: the online store did not answer, so every feature of a view was missing.")
 
 
 class PredictResponse(BaseModel):
@@ -150,6 +151,9 @@ class ReadyVariant(BaseModel):
     contract_hash: str
     environment: ReadyEnvironment
     verdict: ReadyVerdict
+    problem: str | None = Field(
+        description="Why it is not what its alias names now, or would not be served at a start."
+    )
 
 
 class ReadyLog(BaseModel):
@@ -165,6 +169,28 @@ class ReadyLog(BaseModel):
     error: str | None
 
 
+class ReadyAliases(BaseModel):
+    """How aliases are followed. `poll_seconds`: 0 where they are not. `polled_at`: when all were last asked for.
+
+    `swaps`: versions that took the place of others since the start.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    poll_seconds: float
+    polled_at: str | None
+    swaps: int
+
+
+class ReadyServing(BaseModel):
+    """The settings that decide answers, and the hash of them that each logged row names."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str
+    settings: dict[str, int | float | str | None]
+
+
 class Ready(BaseModel):
     """What the server stands on now. `online_store`: `reachable`, or why it is not."""
 
@@ -176,6 +202,8 @@ class Ready(BaseModel):
     variants: list[ReadyVariant]
     log: ReadyLog
     online_store: str
+    aliases: ReadyAliases
+    serving: ReadyServing
 
 
 @dataclass(frozen=True)

@@ -270,6 +270,7 @@ def test_readyz_says_what_is_served(server: Live, world: World) -> None:
         "contract_hash": world.contracts["both_v1"].hash,
         "environment": ready["variants"][0]["environment"],
         "verdict": {"status": "unverified", "at": None, "problem": NO_KEY},
+        "problem": None,
     }
     assert server.http.get("/healthz").json() == {"status": "alive"}
 

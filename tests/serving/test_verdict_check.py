@@ -123,7 +123,7 @@ def test_without_a_key_a_model_that_is_served_all_the_same_is_unverified(
 ) -> None:
     assert verdict_of(serve(AB[:1])) == {"status": "unverified", "at": None, "problem": NO_KEY}
     (record,) = [record for record in caplog.records if record.name == "trueup_serving.verdict_check"]
-    assert record.getMessage() == f"honest@1 is served as champion without a verdict: {NO_KEY}"
+    assert record.getMessage() == f"honest@1 is served as champion without a valid verdict: {NO_KEY}"
 
 
 def test_a_key_that_cannot_be_read_stops_the_start(world: World, tmp_path: Path) -> None:

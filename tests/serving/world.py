@@ -111,6 +111,14 @@ def copy(world: World, root: Path) -> World:
     return replace(world, repo=root / "repo")
 
 
+def with_own_models(world: World, root: Path) -> World:
+    """The same world on a copy of the model registry; the models' files stay where they are."""
+    database = root / "mlflow" / "mlflow.db"
+    database.parent.mkdir()
+    shutil.copy(world.tracking_uri.removeprefix("sqlite:///"), database)
+    return replace(world, tracking_uri=f"sqlite:///{database}")
+
+
 def define(store: FeatureStore, *, plane_ttl: timedelta = TTL, speed: Any = Float64, hours: int = 24) -> None:
     """Applies the definitions; what differs from the defaults is another contract."""
     plane = Entity(name="plane", join_keys=["tailnum"], value_type=ValueType.STRING)
