@@ -9,6 +9,7 @@ import pyarrow as pa
 from feast import FeatureStore
 from feast.infra.online_stores.redis import RedisOnlineStoreConfig, RedisType
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from trueup.contracts.contract import FeatureContract
@@ -154,8 +155,8 @@ def _client(store: FeatureStore, timeout: float) -> Client:
     client = connect(online.connection_string, repo_path=store.config.repo_path)
     options = client.connection_pool.connection_kwargs
     options["socket_timeout"] = options["socket_connect_timeout"] = timeout
-    # Once more at once, for a connection that went stale while nobody asked.
-    client.set_retry(Retry(NoBackoff(), 1))
+    # Once more at once, for a connection that went stale while nobody asked; what took its time gets no more.
+    client.set_retry(Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)))
     return client
 
 

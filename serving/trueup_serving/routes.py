@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime
@@ -84,7 +85,8 @@ def router(current: Current, metrics: Metrics, config: ServingConfig, clock: Clo
     async def predict(request: Request) -> Response:
         """Each row is answered by the model of the variant its unit is assigned to, and logged."""
         service, body, request_id, now = await read(request, lambda schema: schema.predict)
-        answers = await work(lambda: _rows_named(lambda: service.predict(body.rows, request_id, now)))
+        arrived = time.monotonic()
+        answers = await work(lambda: _rows_named(lambda: service.predict(body.rows, request_id, now, arrived=arrived)))
         metrics.count(answers)
         return _json(
             PredictResponse(
@@ -116,7 +118,8 @@ def router(current: Current, metrics: Metrics, config: ServingConfig, clock: Clo
         `variant` names whose features; without it each row has those of the variant it is assigned to.
         """
         service, body, request_id, now = await read(request, lambda schema: schema.features)
-        found = await work(lambda: _rows_named(lambda: service.features(body.rows, now, body.variant)))
+        arrived = time.monotonic()
+        found = await work(lambda: _rows_named(lambda: service.features(body.rows, now, body.variant, arrived=arrived)))
         return _json(
             FeaturesResponse(
                 request_id=request_id,

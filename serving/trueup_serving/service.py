@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,6 +95,7 @@ class Service:
 
     models: one for each variant of the design. readers: contract hash -> reader, one for each contract of the
     models. log: started. ping: raises StoreError when the online store does not answer. fallback: what to do then.
+    ticks: monotonic seconds.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Service:
         log: LogWriter,
         ping: Callable[[], None],
         fallback: Fallback = "refuse",
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.design = design
         self.models: Mapping[str, ServedModel] = {model.variant.name: model for model in models}
@@ -111,17 +114,22 @@ class Service:
         self.readers = readers
         self.ping = ping
         self.fallback: Fallback = fallback
+        self._ticks = ticks
+        self._given_up: tuple[float, UnavailableError] | None = None
         # Two variants of one model and version are scored once: an A/A test is two names for one answer.
         self._by_contract: dict[str, dict[Ref, ServedModel]] = {}
         for model in models:
             self._by_contract.setdefault(model.contract.hash, {}).setdefault(model.ref, model)
 
-    def predict(self, rows: Sequence[Row], request_id: str, now: datetime) -> tuple[Answer, ...]:
+    def predict(
+        self, rows: Sequence[Row], request_id: str, now: datetime, *, arrived: float | None = None
+    ) -> tuple[Answer, ...]:
         """Each row's answer, in order; every row is logged, once for each model that scored it.
 
         rows: the entity and request fields of all contracts, and the unit. now: aware; features are read as
-        of it. A failed request logs nothing. Raises StoreError (of an online store that does not answer only where
-        the fallback is `refuse`), InputError, RowError.
+        of it. arrived: by `ticks`; where a read was given up since, this one is too, without a wait of its own. A
+        failed request logs nothing. Raises StoreError (for an online store that does not answer only where the
+        fallback is `refuse`), InputError, RowError.
         """
         units = tuple(unit_text(row[self.design.unit]) for row in rows)
         assigned = tuple(self.models[assign(self.design, unit).name] for unit in units)
@@ -130,7 +138,7 @@ class Service:
             wanted = [at for at in range(len(rows)) if self.design.shadow or assigned[at].ref in models]
             if not wanted:
                 continue
-            inputs, frame, fallback = self._read_or_fall_back(contract_hash, rows, wanted, now, request_id)
+            inputs, frame, fallback = self._read_or_fall_back(contract_hash, rows, wanted, now, arrived, request_id)
             served.append(
                 ServedRows(
                     contract=self.readers[contract_hash].contract,
@@ -162,7 +170,7 @@ class Service:
         return tuple(Answer(said, model, fallback) for (said, fallback), model in zip(found, assigned, strict=True))
 
     def features(
-        self, rows: Sequence[Row], now: datetime, variant: str | None = None
+        self, rows: Sequence[Row], now: datetime, variant: str | None = None, *, arrived: float | None = None
     ) -> tuple[tuple[ServedModel, FeatureFrame], ...]:
         """Each row's features, a frame of one row each, under one variant's contract or, without one, its own's."""
         named = self.models[variant] if variant is not None else None
@@ -171,7 +179,7 @@ class Service:
         for contract_hash in self._by_contract:
             wanted = [at for at, model in enumerate(chosen) if model.contract.hash == contract_hash]
             if wanted:
-                _, frame = self._read(contract_hash, rows, wanted, now, self.readers[contract_hash].read)
+                _, frame = self._ask(contract_hash, rows, wanted, now, arrived)
                 frames |= {at: frame.slice(position, 1) for position, at in enumerate(wanted)}
         return tuple((model, frames[at]) for at, model in enumerate(chosen))
 
@@ -184,17 +192,35 @@ class Service:
         return Readiness(None, self.log.state, self.fallback)
 
     def _read_or_fall_back(
-        self, contract_hash: str, rows: Sequence[Row], wanted: Sequence[int], now: datetime, request_id: str
+        self,
+        contract_hash: str,
+        rows: Sequence[Row],
+        wanted: Sequence[int],
+        now: datetime,
+        arrived: float | None,
+        request_id: str,
     ) -> tuple[pa.Table, FeatureFrame, bool]:
         """The features, and whether they were not looked up."""
-        reader = self.readers[contract_hash]
         try:
-            return *self._read(contract_hash, rows, wanted, now, reader.read), False
+            return *self._ask(contract_hash, rows, wanted, now, arrived), False
         except UnavailableError as error:
             if self.fallback == "refuse":
                 raise
             logger.error("request %s is answered without features: %s", request_id, error)
-        return *self._read(contract_hash, rows, wanted, now, reader.nothing), True
+        return *self._read(contract_hash, rows, wanted, now, self.readers[contract_hash].nothing), True
+
+    def _ask(
+        self, contract_hash: str, rows: Sequence[Row], wanted: Sequence[int], now: datetime, arrived: float | None
+    ) -> tuple[pa.Table, FeatureFrame]:
+        """The features of the online store. A read that was given up speaks for the requests that waited behind it:
+        with a time-out each, the last of them would wait for all of theirs."""
+        if self._given_up is not None and arrived is not None and arrived < self._given_up[0]:
+            raise UnavailableError(str(self._given_up[1])) from self._given_up[1]
+        try:
+            return self._read(contract_hash, rows, wanted, now, self.readers[contract_hash].read)
+        except UnavailableError as error:
+            self._given_up = self._ticks(), error
+            raise
 
     def _read(
         self, contract_hash: str, rows: Sequence[Row], wanted: Sequence[int], now: datetime, read: Read
