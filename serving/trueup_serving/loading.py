@@ -46,8 +46,8 @@ class Loader:
         self._config = config
         self._repo = feature_repo(config.repo)
         self._tracking = Tracking(config.tracking_uri)
-        self._environment = environment_check(config.environment_check, self._tracking)
         self.verdicts = VerdictCheck(config.gate_key, config.allow_unverified, self._tracking)
+        self._environment = environment_check(config.environment_check, self._tracking)
         store = self._store()
         self._client = _client(store, config.online_timeout_seconds)
         self._key_format = store.config.entity_key_serialization_version
