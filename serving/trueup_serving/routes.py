@@ -20,7 +20,7 @@ from trueup_serving.config import ClockName, ServingConfig
 from trueup_serving.following import Current
 from trueup_serving.metrics import Metrics
 from trueup_serving.problems import FieldError, Problem, bad_field, documented
-from trueup_serving.readiness import ready_of
+from trueup_serving.readiness import Ready, ready_of
 from trueup_serving.request_ids import adopt, request_id_of
 from trueup_serving.schemas import (
     Body,
@@ -29,7 +29,6 @@ from trueup_serving.schemas import (
     FeatureValue,
     Prediction,
     PredictResponse,
-    Ready,
     RequestSchema,
     RowFeatures,
     check_instant,

@@ -115,7 +115,7 @@ class Service:
         self.ping = ping
         self.fallback: Fallback = fallback
         self._ticks = ticks
-        self._given_up: tuple[float, UnavailableError] | None = None
+        self._given_up: tuple[float, str] | None = None
         # Two variants of one model and version are scored once: an A/A test is two names for one answer.
         self._by_contract: dict[str, dict[Ref, ServedModel]] = {}
         for model in models:
@@ -215,11 +215,11 @@ class Service:
         """The features of the online store. A read that was given up speaks for the requests that waited behind it:
         with a time-out each, the last of them would wait for all of theirs."""
         if self._given_up is not None and arrived is not None and arrived < self._given_up[0]:
-            raise UnavailableError(str(self._given_up[1])) from self._given_up[1]
+            raise UnavailableError(self._given_up[1])
         try:
             return self._read(contract_hash, rows, wanted, now, self.readers[contract_hash].read)
         except UnavailableError as error:
-            self._given_up = self._ticks(), error
+            self._given_up = self._ticks(), str(error)
             raise
 
     def _read(
