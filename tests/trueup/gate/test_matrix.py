@@ -196,7 +196,8 @@ def test_shadow_parity(shop_: Shop, tmp_path: Path) -> None:
     skewed = shop_.served(tmp_path / "skewed", 2, skewed="load__level")
     said = only(ask(shop_world.of(shop_, log=skewed)), "shadow parity")
     assert " values in 40 served rows differ from what training reads, " in said
-    right = ask(shop_world.of(shop_, log=shop_.served(tmp_path / "right", 2)))
+    world = shop_world.of(shop_, log=shop_.served(tmp_path / "right", 2))
+    right = promote(world, "shop@2", "champion", None, clock=lambda: NOW)
     assert right.verdict.evidence[-1].verdict == "pass"
     assert " 0 of " in f" {right.verdict.evidence[-1].said}"
 
