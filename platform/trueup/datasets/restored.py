@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from trueup.datasets.storage import bring_snapshot, is_meant, whole_snapshots
+from trueup.datasets.storage import bring_snapshot, check_ref, is_meant, whole_snapshots
 from trueup.datasets.tracked import TrackedData, TrackedSnapshot
 from trueup.errors import DatasetError
 
@@ -26,6 +26,7 @@ def restore_snapshot(
 
     Raises DatasetError that says where was looked when there is none, or what was found is not that snapshot.
     """
+    check_ref(snapshot_id)
     there = whole_snapshots(root, snapshot_id)
     if len(there) == 1:
         return there[0]

@@ -77,6 +77,15 @@ def whole_snapshots(root: Path, ref: str) -> tuple[Path, ...]:
     return tuple(folder for folder in _folders(root) if is_meant(ref, folder) and not problems(folder))
 
 
+def check_ref(ref: str) -> None:
+    """Raises DatasetError for what `is_meant` would find in no folder."""
+    if not _PREFIX.fullmatch(ref.rpartition("@")[2]):
+        raise DatasetError(
+            f"{ref!r} is no snapshot's id: expected 4 to 64 digits of it (0-9, a-f), or NAME@DIGITS.",
+            hint="`trueup dataset build`, a model's card and training/results/ say ids.",
+        )
+
+
 def is_meant(ref: str, folder: PurePath) -> bool:
     """Whether an id, its first digits (4 at least) or NAME@DIGITS means the snapshot in `.../NAME/ID`."""
     name, _, digits = ref.rpartition("@")
@@ -140,7 +149,11 @@ def read_table(folder: Path, part: Part) -> pa.Table:
     """The rows of a part. Raises DatasetError unless its bytes are those of the manifest."""
     content = _content(folder, part)
     if isinstance(content, str):
-        raise DatasetError(f"{folder}: {content}", hint="See what else is wrong: trueup dataset verify.")
+        raise DatasetError(
+            f"{folder}: {content}",
+            hint="See what else is wrong: trueup dataset verify. One that DVC tracks comes back whole with: trueup "
+            "dataset restore ID.",
+        )
     table = read_part(content)
     assert table.num_rows == part.rows or table.num_columns == 0
     return table

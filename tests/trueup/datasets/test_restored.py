@@ -135,6 +135,12 @@ def test_an_unknown_one_is_said_with_where_was_looked(world: World, tmp_path: Pa
     assert not (tmp_path / "datasets").exists()
 
 
+@pytest.mark.parametrize("ref", ["", "abc", "flights", "../../etc", "g" * 64, "buyers@", "f" * 65])
+def test_what_is_no_id_is_said_before_anything_is_looked_at(tmp_path: Path, ref: str) -> None:
+    with pytest.raises(DatasetError, match=r"is no snapshot's id: expected 4 to 64 digits"):
+        restore_snapshot(ref, tmp_path / "datasets", git_repo=tmp_path)
+
+
 def test_a_deleted_version_is_said_with_what_could_not_be_fetched(world: World, tmp_path: Path) -> None:
     shutil.rmtree(world.remote)
     with pytest.raises(DatasetError, match=r"the list of files of kept cannot be fetched: .*--datasets"):
