@@ -14,6 +14,7 @@ import typer
 from trueup.cli import CHECK_FAILED, Json, LedgerPath, Repo, print_json
 from trueup.cli.options import Datasets, datasets_folder, write_file
 from trueup.console import output, step
+from trueup.errors import InputError
 
 if TYPE_CHECKING:
     from trueup.datasets.snapshot import Snapshot
@@ -186,13 +187,12 @@ def restore_command(
     Example: trueup dataset restore flights@3f2a
     """
     from trueup.datasets.restored import restore_snapshot
-    from trueup.settings import Settings
 
     with step("dataset restore") as advance:
         folder = restore_snapshot(
             snapshot,
             datasets_folder(datasets),
-            git_repo=git_folder(repo or Settings().repo),
+            git_repo=_git_folder(repo),
             commit=commit,
             progress=lambda doing: advance(1, doing),
         )
@@ -202,9 +202,14 @@ def restore_command(
         output.print(f"{folder.parent.name}@{folder.name[:12]} is whole in {folder}", soft_wrap=True)
 
 
-def git_folder(repo: Path) -> Path:
-    """A folder to look for a git repository from: the Feast repository's, or the working directory without one."""
-    return repo.resolve() if repo.is_dir() else Path.cwd()
+def _git_folder(asked: Path | None) -> Path:
+    """A folder of the git repository: the Feast repository's, or the working directory where there is no such."""
+    from trueup.settings import Settings
+
+    if asked is not None and not asked.is_dir():
+        raise InputError("repo", f"repo: {asked} is no folder.", hint="Name one in the repository whose DVC tracks it.")
+    folder = asked or Settings().repo
+    return folder.resolve() if folder.is_dir() else Path.cwd()
 
 
 def _rebuilt(snapshot: Snapshot, repo: Path | None, ledger: Path | None) -> SnapshotDifference:
