@@ -118,6 +118,10 @@ def test_it_comes_from_s3_with_the_keys_of_the_environment(
         root = tmp_path / "datasets"
         assert_is(restore_snapshot(world.older.id, root, git_repo=world.repo), world.older, root)
         assert run(world.repo, "git", "status", "--porcelain") == ""  # no key and no address is in a tracked file
+        run(tmp_path, "git", "clone", "-q", str(world.repo), "clone")
+        use_s3(tmp_path / "clone", address, "versions")
+        run(tmp_path / "clone", "dvc", "pull", "-q")
+        assert content(tmp_path / "clone" / "kept" / "buyers" / world.newer.id) == content(world.newer.folder)
     said = r"remote s3 \(s3://versions/trueup\)\. the working tree has it, but .* cannot be fetched: Could not connect"
     with pytest.raises(DatasetError, match=said):
         restore_snapshot(world.newer.id, root, git_repo=world.repo)
