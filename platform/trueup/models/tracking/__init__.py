@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version as installed
@@ -44,7 +45,6 @@ from trueup.models.tracking.saving import dataset_input, load_estimator, pretty,
 from trueup.models.tracking.store import ABSENT, TRAIN, Store, model_id, registered
 
 with quiet():
-    import mlflow.artifacts
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModelOutput, Metric, Param
     from mlflow.exceptions import MlflowException
@@ -84,6 +84,13 @@ class Tracking:
         self.uri = uri
         self._store = Store(uri)
 
+    def check(self) -> None:
+        """Raises ModelError when the store does not answer: for who is about to do long work for it. Makes nothing."""
+        if self._store.can_be_made():
+            return
+        with self._store.client(create=False) as client:
+            client.get_experiment_by_name(EXPERIMENT)
+
     def log(self, run: TrainingRun, *, finished: datetime) -> LoggedModel:
         """Writes the run, its artifacts and its model; a run that could not be written whole is marked as failed."""
         card = run.bundle.card
@@ -95,7 +102,8 @@ class Tracking:
             try:
                 logged = self._log(client, run, experiment, run_id, finished)
             except BaseException:
-                client.set_terminated(run_id, "FAILED", end_time=_millis(finished))
+                with suppress(MlflowException):  # a store that is gone cannot be told; what is raised says why
+                    client.set_terminated(run_id, "FAILED", end_time=_millis(finished))
                 raise
             client.set_terminated(run_id, "FINISHED", end_time=_millis(finished))
             return logged
@@ -191,7 +199,7 @@ class Tracking:
                 return self._store.download(client, version, name, scratch).read_bytes()
             except (MlflowException, OSError) as error:
                 raise ModelError(
-                    f"model {version.name}@{version.version} in {self.uri} was kept without {name}.",
+                    f"model {version.name}@{version.version} in {self._store.name} was kept without {name}.",
                     hint="Train it again with this version of trueup.",
                 ) from error
 
@@ -202,9 +210,9 @@ class Tracking:
         """
         with self._store.client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
             version = self._store.version(client, model, ref)
-            name = f"model {version.name}@{version.version} in {self.uri}"
+            name = f"model {version.name}@{version.version} in {self._store.name}"
             try:
-                return read_environment(self._store.run_file(version, ENVIRONMENT_FILE, scratch).read_bytes())
+                return read_environment(self._store.run_file(client, version, ENVIRONMENT_FILE, scratch))
             except (MlflowException, OSError) as error:
                 raise ModelError(
                     f"{name} has no {ENVIRONMENT_FILE} in its run, so the environment it was trained in is not known: "
@@ -223,7 +231,7 @@ class Tracking:
         with self._store.client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
             run = self._store.run(client, ref)
             run_id = run.info.run_id
-            name = f"run {run_id} in {self.uri}"
+            name = f"run {run_id} in {self._store.name}"
             if "trueup.recipe" not in run.data.tags:
                 raise ModelError(f"{name} was not logged by trueup, so what decided it is not known.", hint=TRAIN)
             if run.info.status != "FINISHED":
@@ -257,7 +265,7 @@ class Tracking:
             found = self._store.version(client, model, version)
             if not found.run_id:
                 raise ModelError(
-                    f"model {model}@{found.version} in {self.uri} belongs to no run, so nothing can be kept with it.",
+                    f"model {model}@{found.version} in {self._store.name} belongs to no run, so nothing can be kept with it.",
                     hint="Register a model that a run logged (trueup train), or leave --mlflow out.",
                 )
             for path, content in files.items():
@@ -299,10 +307,7 @@ class Tracking:
             if not names:
                 return None
             try:
-                path = mlflow.artifacts.download_artifacts(
-                    run_id=run_id, artifact_path=names[-1], dst_path=scratch, tracking_uri=self.uri
-                )
-                record = json.loads(Path(path).read_bytes())
+                record = json.loads(self._store.run_artifact(client, run_id, names[-1], scratch))
             except (MlflowException, OSError, ValueError) as error:
                 raise _unreadable(run_id, names[-1], str(error)) from error
             if not isinstance(record, dict) or "verdict" not in record:
