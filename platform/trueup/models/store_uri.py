@@ -17,12 +17,17 @@ _SECRET = re.compile(r"([?&][^=&#]*(?:pass|pwd|token|secret|key)[^=&#]*=)[^&#]*"
 
 def sqlite_file(uri: str) -> Path | None:
     """The database file of an SQLite address, absolute; None for any other address."""
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith("sqlite:"):
         return None
-    path = uri.removeprefix(_SQLITE).partition("?")[0].removeprefix("file:")
+    path = uri.removeprefix(_SQLITE).partition("?")[0].removeprefix("file:") if uri.startswith(_SQLITE) else ""
     if not path:
         raise ModelError(f"tracking store {uri!r} names no file; expected such as sqlite:///mlruns/mlflow.db.")
     return Path(path).resolve()
+
+
+def is_database(uri: str) -> bool:
+    """Whether it is a database that MLflow opens by itself, other than an SQLite file."""
+    return uri.partition(":")[0].partition("+")[0] in ("postgresql", "mysql", "mssql")
 
 
 def is_server(uri: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from trueup.errors import ModelError
 from trueup.hashing import digest_bytes
 from trueup.models.card import ModelCard
-from trueup.models.store_uri import check_address, is_server, masked, sqlite_file
+from trueup.models.store_uri import check_address, is_database, is_server, masked, sqlite_file
 from trueup.models.tracking.quiet import quiet
 from trueup.models.tracking.records import CARD_FILE, ESTIMATOR_FILE, EXPERIMENT, Registered
 from trueup.models.tracking.refusals import refusal, unanswered
@@ -172,6 +172,8 @@ class Store:
             self._check_file(self._file, create=create)
         try:
             if self._opened is None:
+                if is_database(self.uri):
+                    self._check_database()
                 with quiet():
                     self._opened = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             yield self._opened
@@ -184,6 +186,18 @@ class Store:
     def cause(self, error: Exception) -> Exception | None:
         """The error, for tracebacks; None where the address, and so its text, has credentials in it."""
         return error if self.name == self.uri else None
+
+    def _check_database(self) -> None:
+        """Before MLflow opens it: it would try for a minute and a half."""
+        import sqlalchemy  # MLflow brings it; mlflow-skinny, which knows servers only, does not
+
+        try:
+            engine = sqlalchemy.create_engine(self.uri)
+            with engine.connect():
+                pass
+            engine.dispose()
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+            raise self.refusal(error) from self.cause(error)
 
     def can_be_made(self) -> bool:
         """Whether it is an SQLite file that is not there yet."""
