@@ -12,7 +12,7 @@ _SQLITE = "sqlite:///"
 _SCHEMES = frozenset({"sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks", "databricks-uc", "uc"})
 """Of addresses MLflow takes for runs and models alike, its folders of files aside: MLflow 3 does not write those."""
 _USER_INFO = re.compile(r"//[^/?#\s]*@")
-_SECRET = re.compile(r"([?&][^=&#]*(?:pass|pwd|token|secret|key)[^=&#]*=)[^&#]*", re.IGNORECASE)
+_SECRET = re.compile(r"([?&][^=&#\s]*(?:pass|pwd|token|secret|key)[^=&#\s]*=)[^&#\s]*", re.IGNORECASE)
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -69,6 +69,7 @@ __all__ = [
     "TrainingRun",
 ]
 
+REPRODUCE = "Reproduce it again (trueup reproduce)."
 _BATCH = 100
 """Parameters MLflow takes at a time."""
 
@@ -198,10 +199,11 @@ class Tracking:
             try:
                 return self._store.download(client, version, name, scratch).read_bytes()
             except (MlflowException, OSError) as error:
-                raise ModelError(
+                raise self._store.gone(
+                    error,
                     f"model {version.name}@{version.version} in {self._store.name} was kept without {name}.",
                     hint="Train it again with this version of trueup.",
-                ) from error
+                ) from self._store.cause(error)
 
     def load_environment(self, model: str, ref: str | int | None = None) -> Environment:
         """The environment a registered model was trained in, as its run kept it.
@@ -212,13 +214,16 @@ class Tracking:
             version = self._store.version(client, model, ref)
             name = f"model {version.name}@{version.version} in {self._store.name}"
             try:
-                return read_environment(self._store.run_file(client, version, ENVIRONMENT_FILE, scratch))
+                content = self._store.run_file(client, version, ENVIRONMENT_FILE, scratch)
             except (MlflowException, OSError) as error:
-                raise ModelError(
+                raise self._store.gone(
+                    error,
                     f"{name} has no {ENVIRONMENT_FILE} in its run, so the environment it was trained in is not known: "
                     "trueup did not train it, or its files are gone.",
                     hint="Train it with `trueup train`.",
-                ) from error
+                ) from self._store.cause(error)
+            try:
+                return read_environment(content)
             except ModelError as error:
                 raise ModelError(f"{name}: {ENVIRONMENT_FILE} of its run: {error.message}", hint=error.hint) from error
 
@@ -242,7 +247,9 @@ class Tracking:
                 card = replace(ModelCard.from_json(json.loads(files[RUN_CARD_FILE])), run_id=run_id)
                 estimator = load_estimator(self._store.fetch(f"{location}/{ESTIMATOR_FILE}", scratch), card)
             except (MlflowException, OSError, LookupError, ValueError) as error:
-                raise ModelError(f"{name}: its files are gone or damaged ({error}).", hint=TRAIN) from error
+                raise self._store.gone(
+                    error, f"{name}: its files are gone or damaged ({error}).", hint=TRAIN
+                ) from self._store.cause(error)
             found = {name: self._store.kept(f"{location}/{name}", scratch) for name in kept}
             return LoggedRun(
                 run_id=run_id,
@@ -265,7 +272,8 @@ class Tracking:
             found = self._store.version(client, model, version)
             if not found.run_id:
                 raise ModelError(
-                    f"model {model}@{found.version} in {self._store.name} belongs to no run, so nothing can be kept with it.",
+                    f"model {model}@{found.version} in {self._store.name} belongs to no run, so nothing can be kept "
+                    "with it.",
                     hint="Register a model that a run logged (trueup train), or leave --mlflow out.",
                 )
             for path, content in files.items():
@@ -309,9 +317,11 @@ class Tracking:
             try:
                 record = json.loads(self._store.run_artifact(client, run_id, names[-1], scratch))
             except (MlflowException, OSError, ValueError) as error:
-                raise _unreadable(run_id, names[-1], str(error)) from error
+                raise self._store.gone(
+                    error, _unreadable(run_id, names[-1], str(error)), hint=REPRODUCE
+                ) from self._store.cause(error)
             if not isinstance(record, dict) or "verdict" not in record:
-                raise _unreadable(run_id, names[-1], "it is no reproduction")
+                raise ModelError(_unreadable(run_id, names[-1], "it is no reproduction"), hint=REPRODUCE)
             return record
 
     # ------------------------------------------------------------------ writing
@@ -349,10 +359,8 @@ class Tracking:
         return LoggedModel(run_id, model.model_id, model.artifact_location, replace(card, run_id=run_id))
 
 
-def _unreadable(run_id: str, name: str, why: str) -> ModelError:
-    return ModelError(
-        f"run {run_id}: its record {name} cannot be read: {why}.", hint="Reproduce it again (trueup reproduce)."
-    )
+def _unreadable(run_id: str, name: str, why: str) -> str:
+    return f"run {run_id}: its record {name} cannot be read: {why}."
 
 
 def _millis(instant: datetime) -> int:

@@ -33,12 +33,17 @@ def refusal(uri: str, error: BaseException) -> ModelError:
     said, hint = _reason(error) if is_server(uri) else (None, None)
     if said is None:
         said = _first_line(str(error))
-    return ModelError(masked(f"tracking store {uri}: {said}"), hint=hint)
+    return ModelError(f"tracking store {masked(uri)}: {masked(said)}", hint=hint)
 
 
-def unanswered(error: BaseException) -> bool:
-    """Whether it came of a request that got no answer."""
-    return any(isinstance(each, requests.RequestException) and each.response is None for each in _chain(error))
+def is_refusal(error: BaseException) -> bool:
+    """Whether a server gave no answer or refused one, which is another thing than what it says is not there."""
+    for each in _chain(error):
+        if isinstance(each, requests.RequestException):
+            return each.response is None or each.response.status_code != 404
+        if isinstance(each, MlflowException) and each.error_code in _STATUS:
+            return True
+    return False
 
 
 def _reason(error: BaseException) -> tuple[str | None, str | None]:
@@ -53,9 +58,10 @@ def _reason(error: BaseException) -> tuple[str | None, str | None]:
             case broken.SSLError() | requests.exceptions.SSLError():
                 return f"no safe connection: {_first_line(str(each))}", _CERTIFICATE
             case ConnectionError() | broken.ProtocolError() | broken.NewConnectionError() | broken.ProxyError():
-                return f"no connection, or it broke off: {_first_line(str(each))}.", _IS_IT_UP
+                return f"no connection, or it broke off: {_first_line(str(each))}", _IS_IT_UP
             case broken.TimeoutError() | requests.exceptions.Timeout():
-                return f"no answer within {MLFLOW_HTTP_REQUEST_TIMEOUT.get()} s (MLFLOW_HTTP_REQUEST_TIMEOUT).", _IS_IT_UP
+                seconds = MLFLOW_HTTP_REQUEST_TIMEOUT.get()  # type: ignore[no-untyped-call]
+                return f"no answer within {seconds} s (MLFLOW_HTTP_REQUEST_TIMEOUT).", _IS_IT_UP
             case broken.ResponseError():
                 return f"the server fails: {each}.", "Its own log says why."
             case requests.HTTPError() if each.response is not None:
@@ -92,4 +98,4 @@ def _first_line(text: str) -> str:
     lines = [line for line in re.sub(r"<[^>]*>", " ", text).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("The following failures", "##### File"))]
     line = " ".join(lines[0].split()) if lines else "no reason given"
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+    return line.rstrip(".") + "." if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

@@ -14,7 +14,7 @@ from trueup.models.card import ModelCard
 from trueup.models.store_uri import check_address, is_database, is_server, masked, sqlite_file
 from trueup.models.tracking.quiet import quiet
 from trueup.models.tracking.records import CARD_FILE, ESTIMATOR_FILE, EXPERIMENT, Registered
-from trueup.models.tracking.refusals import refusal, unanswered
+from trueup.models.tracking.refusals import is_refusal, refusal
 
 with quiet():
     import mlflow.artifacts
@@ -76,11 +76,12 @@ class Store:
         try:
             path = self.download(client, version, CARD_FILE, scratch)
         except (MlflowException, OSError) as error:
-            raise ModelError(
+            raise self.gone(
+                error,
                 f"model {version.name}@{version.version} in {self.name} has no {CARD_FILE}, so what it was trained on "
                 "is not known: trueup did not train it, or its files are gone.",
                 hint="Train it with `trueup train`.",
-            ) from error
+            ) from self.cause(error)
         try:
             data = json.loads(path.read_bytes())
         except ValueError as error:
@@ -123,7 +124,7 @@ class Store:
                 mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=scratch, tracking_uri=self.uri)
             )
         except (MlflowException, OSError) as error:
-            if is_server(self.uri) and (unanswered(error) or not self._is_gone(address)):
+            if is_server(self.uri) and (is_refusal(error) or not self._is_gone(address)):
                 raise self.refusal(error) from self.cause(error)
             raise
 
@@ -144,14 +145,16 @@ class Store:
                 for name in (ESTIMATOR_FILE, CARD_FILE)
             }
         except (MlflowException, OSError, LookupError) as error:
-            raise ModelError(
-                f"run {run.info.run_id} in {self.name}: its model is gone or damaged ({error}).", hint=TRAIN
-            ) from error
+            raise self.gone(
+                error, f"run {run.info.run_id} in {self.name}: its model is gone or damaged ({error}).", hint=TRAIN
+            ) from self.cause(error)
 
     def kept(self, address: str, scratch: str) -> bytes | None:
         try:
             return self.fetch(address, scratch).read_bytes()
-        except (MlflowException, OSError):
+        except (MlflowException, OSError) as error:
+            if is_server(self.uri) and is_refusal(error):
+                raise
             return None
 
     def download(self, client: MlflowClient, version: ModelVersion, name: str, scratch: str) -> Path:
@@ -182,6 +185,12 @@ class Store:
 
     def refusal(self, error: Exception) -> ModelError:
         return refusal(self.uri, error)
+
+    def gone(self, error: Exception, message: str, *, hint: str) -> ModelError:
+        """With the message, for something that is not there; what a server refuses says nothing about that."""
+        if is_server(self.uri) and is_refusal(error):
+            return self.refusal(error)
+        return ModelError(masked(message), hint=hint)
 
     def cause(self, error: Exception) -> Exception | None:
         """The error, for tracebacks; None where the address, and so its text, has credentials in it."""

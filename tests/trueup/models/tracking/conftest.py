@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from tests.trueup.models.tracking.servers import MlflowServer, NotHere, postgresql
+from tests.trueup.models.tracking.servers import MlflowServer, NotHereError, postgresql
 
 ON_SQLITE, ON_POSTGRESQL = "server on sqlite", "server on PostgreSQL"
 
@@ -25,7 +25,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Mlfl
         start(ON_SQLITE, f"sqlite:///{tmp_path_factory.mktemp('database')}/mlflow.db")
         try:
             start(ON_POSTGRESQL, stack.enter_context(postgresql()))
-        except NotHere as error:
+        except NotHereError as error:
             found[ON_POSTGRESQL] = str(error)
         for server in found.values():
             if isinstance(server, MlflowServer):

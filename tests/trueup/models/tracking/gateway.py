@@ -22,7 +22,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """Raised by a rule: the gateway closes for good, and this request gets no answer."""
 
 
@@ -66,7 +66,7 @@ class Gateway:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         try:
             said = self._rule(request)
-        except Gone:
+        except GoneError:
             self.close()
             return
         status, headers, content = (
@@ -82,9 +82,7 @@ class Gateway:
         except ConnectionError:
             pass  # who asked did not wait: that is what the test is about
 
-    def _ask(
-        self, handler: BaseHTTPRequestHandler, request: Request, body: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
+    def _ask(self, handler: BaseHTTPRequestHandler, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
         sent = {name: value for name, value in handler.headers.items() if name.lower() not in {*_HOP, "host"}}
         connection = HTTPConnection(self._server, timeout=60)
         try:

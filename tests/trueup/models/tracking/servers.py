@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import pwd
 import shutil
@@ -22,13 +21,13 @@ _PATIENCE = 120
 """Seconds a start may take on a busy machine."""
 
 
-class NotHere(Exception):
+class NotHereError(Exception):
     """PostgreSQL cannot be run on this machine; the text says why."""
 
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """The address of an empty database, reached by a socket in a folder of its own. Raises NotHere."""
+    """The address of an empty database, reached by a socket in a folder of its own. Raises NotHereError."""
     initdb, pg_ctl = _program("initdb"), _program("pg_ctl")
     identity = _identity()
     # Not in pytest's folder, which is closed to other users; and a socket's path has to be short.
@@ -47,7 +46,7 @@ def postgresql() -> Iterator[str]:
         try:
             call(initdb, "-D", data, "-U", "trueup", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
         except PermissionError as error:
-            raise NotHere(f"PostgreSQL cannot be run as another user than root: {error}") from error
+            raise NotHereError(f"PostgreSQL cannot be run as another user than root: {error}") from error
         call(pg_ctl, "-D", data, "-w", "-o", f"-c listen_addresses='' -c fsync=off -k {folder}", "start")
         try:
             yield f"postgresql+psycopg://trueup@/postgres?host={folder}"
@@ -59,9 +58,9 @@ def postgresql() -> Iterator[str]:
 
 def _program(name: str) -> str:
     """From PATH, or where Debian keeps it, the newest."""
-    found = shutil.which(name) or max(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), default=None)
+    found = shutil.which(name) or max(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), default=None)
     if found is None:
-        raise NotHere(f"PostgreSQL is not installed ({name})")
+        raise NotHereError(f"PostgreSQL is not installed ({name})")
     return found
 
 
@@ -75,7 +74,7 @@ def _identity() -> Mapping[str, Any]:
         except KeyError:
             continue
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    raise NotHere("PostgreSQL does not run as root, and there is no user to run it as")
+    raise NotHereError("PostgreSQL does not run as root, and there is no user to run it as")
 
 
 class MlflowServer:

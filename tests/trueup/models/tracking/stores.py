@@ -56,7 +56,9 @@ class Store:
 
     def _foreign(self, scratch: Path) -> None:
         mlflow.sklearn.save_model(
-            LogisticRegression().fit([[0.0], [1.0]], [0, 1]), str(scratch / "foreign"), pip_requirements=["scikit-learn"]
+            LogisticRegression().fit([[0.0], [1.0]], [0, 1]),
+            str(scratch / "foreign"),
+            pip_requirements=["scikit-learn"],
         )
         run = self.client.create_run(self.experiment)
         self.client.log_artifacts(run.info.run_id, str(scratch / "foreign"), "foreign")

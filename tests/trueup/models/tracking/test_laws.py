@@ -244,7 +244,7 @@ def test_any_mlflow_tool_can_use_the_model_and_sees_its_signature(store: Store) 
 
 def test_a_run_that_could_not_be_written_is_marked_as_failed(store: Store) -> None:
     before = {run.info.run_id for run in store.client.search_runs([store.experiment])}
-    with pytest.raises(ModelError, match="tracking store .*Invalid value"):
+    with pytest.raises(ModelError, match=r"tracking store .*Invalid value"):
         store.tracking.log(training_run(params={"a key\0": "x"}), finished=FINISHED)
     (failed,) = [run for run in store.client.search_runs([store.experiment]) if run.info.run_id not in before]
     assert failed.info.status == "FAILED"
