@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.trueup.models.tracking.servers import MlflowServer
 from tests.trueup.models.tracking.stores import FINISHED, training_run
 
 from trueup.errors import ModelError
@@ -40,16 +41,20 @@ def test_a_file_that_is_no_database_is_said_so_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "server"])
-def test_it_is_quiet_in_a_process_of_its_own(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db" if kind == "sqlite" else request.getfixturevalue("server").uri
-    code = (
-        "import sys; from trueup.models.tracking import Tracking; from tests.trueup.models.tracking.stores import *; "
-        "tracking = Tracking(sys.argv[1]); tracking.register(tracking.log(training_run(), finished=FINISHED)); "
-        "tracking = Tracking(sys.argv[1]); tracking.load_bundle('buyers', tracking.versions('buyers')[0])"
-    )
+def test_it_is_quiet_in_a_process_of_its_own(server: MlflowServer, tmp_path: Path) -> None:
+    code = """
+import sys
+from trueup.models.tracking import Tracking
+from tests.trueup.models.tracking.servers import MlflowServer
+from tests.trueup.models.tracking.stores import FINISHED, training_run
+
+for uri in sys.argv[1:]:
+    tracking = Tracking(uri)
+    version = tracking.register(tracking.log(training_run(), finished=FINISHED)).version
+    Tracking(uri).load_bundle("buyers", version)
+"""
     done = subprocess.run(
-        [sys.executable, "-W", "default::UserWarning", "-c", code, uri],
+        [sys.executable, "-W", "default::UserWarning", "-c", code, f"sqlite:///{tmp_path}/mlflow.db", server.uri],
         cwd=Path(__file__).parents[4],
         env={**os.environ, "PYTHONPATH": "."},
         capture_output=True,
