@@ -28,9 +28,9 @@ class Settings(BaseSettings):
     repo: Path = Path("feature_repo")
     """The Feast repository (the folder with feature_store.yaml)."""
     tracking_uri: str = "sqlite:///mlruns/mlflow.db"
-    """MLflow's tracking and registry store."""
+    """MLflow's tracking and registry store: an SQLite file or a server."""
     datasets: Path | None = None
-    """Where training snapshots are kept; by default `datasets/` beside the tracking store."""
+    """Where training snapshots are kept; by default `datasets/` beside an SQLite tracking store, else here."""
     log_dir: Path = Path("build/served")
     """Where the server writes, and parity reads, served rows."""
     ledger: Path | None = None

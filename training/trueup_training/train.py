@@ -88,6 +88,7 @@ def train(
     SourceError and ModelError for what cannot be read or written.
     """
     tell = progress or (lambda _: None)
+    tracking.check()
     started = clock()
     git = git_state(repo)  # before the work, which may take long: the tree as it was when this code was loaded
     if snapshot is None:

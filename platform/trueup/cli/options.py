@@ -24,13 +24,18 @@ CHECK_FAILED = 1
 COULD_NOT_RUN = 2
 
 Repo = Annotated[Path | None, typer.Option(help="The Feast repository [TRUEUP_REPO, default: feature_repo].")]
-TrackingUri = Annotated[str | None, typer.Option(help="MLflow's address [TRUEUP_TRACKING_URI].")]
+TrackingUri = Annotated[
+    str | None, typer.Option(help="MLflow's store: sqlite:///FILE or http://SERVER [TRUEUP_TRACKING_URI].")
+]
 LedgerPath = Annotated[
     Path | None, typer.Option("--ledger", help="The materialization ledger [TRUEUP_LEDGER, default: the repository's].")
 ]
 Datasets = Annotated[
     Path | None,
-    typer.Option("--datasets", help="Where snapshots are kept [TRUEUP_DATASETS, default: beside MLflow's store]."),
+    typer.Option(
+        "--datasets",
+        help="Where snapshots are kept [TRUEUP_DATASETS, default: datasets/ beside MLflow's SQLite file, else here].",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.trueup.models.test_environment import OLD
-from tests.trueup.models.test_tracking import FINISHED, training_run
+from tests.trueup.models.tracking.stores import FINISHED, training_run
 from typer.testing import CliRunner, Result
 
 from trueup.cli import app

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.trueup.models.examples import card
-from tests.trueup.models.test_tracking import ESTIMATOR, ROWS
+from tests.trueup.models.tracking.stores import ESTIMATOR, ROWS
 
 from trueup.errors import ModelError
 from trueup.models.bundle import Bundle

@@ -41,6 +41,7 @@ class Asked:
     def inputs(self) -> dict[str, Any]:
         """What makes it the same job when it is started again: options, settings, definitions, log and ledger."""
         from trueup.contracts.stored import stored_views
+        from trueup.models.store_uri import masked
         from trueup.parity.job import files_state
 
         place = self.place
@@ -51,7 +52,7 @@ class Asked:
             "log": str(place.log),
             "log files": files_state([place.log]),
             "ledger": files_state([place.ledger.path]),
-            "tracking": place.tracking_uri,
+            "tracking": masked(place.tracking_uri),
             "service": self.service,
             "models": sorted(self.models or ()),
             "since": _text(self.start),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version as installed
@@ -44,7 +45,6 @@ from trueup.models.tracking.saving import dataset_input, load_estimator, pretty,
 from trueup.models.tracking.store import ABSENT, TRAIN, Store, model_id, registered
 
 with quiet():
-    import mlflow.artifacts
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModelOutput, Metric, Param
     from mlflow.exceptions import MlflowException
@@ -69,6 +69,7 @@ __all__ = [
     "TrainingRun",
 ]
 
+REPRODUCE = "Reproduce it again (trueup reproduce)."
 _BATCH = 100
 """Parameters MLflow takes at a time."""
 
@@ -84,6 +85,13 @@ class Tracking:
         self.uri = uri
         self._store = Store(uri)
 
+    def check(self) -> None:
+        """Raises ModelError when the store does not answer: for who is about to do long work for it. Makes nothing."""
+        if self._store.can_be_made():
+            return
+        with self._store.client(create=False) as client:
+            client.get_experiment_by_name(EXPERIMENT)
+
     def log(self, run: TrainingRun, *, finished: datetime) -> LoggedModel:
         """Writes the run, its artifacts and its model; a run that could not be written whole is marked as failed."""
         card = run.bundle.card
@@ -95,7 +103,8 @@ class Tracking:
             try:
                 logged = self._log(client, run, experiment, run_id, finished)
             except BaseException:
-                client.set_terminated(run_id, "FAILED", end_time=_millis(finished))
+                with suppress(MlflowException):  # a store that is gone cannot be told; what is raised says why
+                    client.set_terminated(run_id, "FAILED", end_time=_millis(finished))
                 raise
             client.set_terminated(run_id, "FINISHED", end_time=_millis(finished))
             return logged
@@ -190,10 +199,11 @@ class Tracking:
             try:
                 return self._store.download(client, version, name, scratch).read_bytes()
             except (MlflowException, OSError) as error:
-                raise ModelError(
-                    f"model {version.name}@{version.version} in {self.uri} was kept without {name}.",
+                raise self._store.gone(
+                    error,
+                    f"model {version.name}@{version.version} in {self._store.name} was kept without {name}.",
                     hint="Train it again with this version of trueup.",
-                ) from error
+                ) from self._store.cause(error)
 
     def load_environment(self, model: str, ref: str | int | None = None) -> Environment:
         """The environment a registered model was trained in, as its run kept it.
@@ -202,15 +212,18 @@ class Tracking:
         """
         with self._store.client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
             version = self._store.version(client, model, ref)
-            name = f"model {version.name}@{version.version} in {self.uri}"
+            name = f"model {version.name}@{version.version} in {self._store.name}"
             try:
-                return read_environment(self._store.run_file(version, ENVIRONMENT_FILE, scratch).read_bytes())
+                content = self._store.run_file(client, version, ENVIRONMENT_FILE, scratch)
             except (MlflowException, OSError) as error:
-                raise ModelError(
+                raise self._store.gone(
+                    error,
                     f"{name} has no {ENVIRONMENT_FILE} in its run, so the environment it was trained in is not known: "
                     "trueup did not train it, or its files are gone.",
                     hint="Train it with `trueup train`.",
-                ) from error
+                ) from self._store.cause(error)
+            try:
+                return read_environment(content)
             except ModelError as error:
                 raise ModelError(f"{name}: {ENVIRONMENT_FILE} of its run: {error.message}", hint=error.hint) from error
 
@@ -223,7 +236,7 @@ class Tracking:
         with self._store.client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
             run = self._store.run(client, ref)
             run_id = run.info.run_id
-            name = f"run {run_id} in {self.uri}"
+            name = f"run {run_id} in {self._store.name}"
             if "trueup.recipe" not in run.data.tags:
                 raise ModelError(f"{name} was not logged by trueup, so what decided it is not known.", hint=TRAIN)
             if run.info.status != "FINISHED":
@@ -234,7 +247,9 @@ class Tracking:
                 card = replace(ModelCard.from_json(json.loads(files[RUN_CARD_FILE])), run_id=run_id)
                 estimator = load_estimator(self._store.fetch(f"{location}/{ESTIMATOR_FILE}", scratch), card)
             except (MlflowException, OSError, LookupError, ValueError) as error:
-                raise ModelError(f"{name}: its files are gone or damaged ({error}).", hint=TRAIN) from error
+                raise self._store.gone(
+                    error, f"{name}: its files are gone or damaged ({error}).", hint=TRAIN
+                ) from self._store.cause(error)
             found = {name: self._store.kept(f"{location}/{name}", scratch) for name in kept}
             return LoggedRun(
                 run_id=run_id,
@@ -257,7 +272,8 @@ class Tracking:
             found = self._store.version(client, model, version)
             if not found.run_id:
                 raise ModelError(
-                    f"model {model}@{found.version} in {self.uri} belongs to no run, so nothing can be kept with it.",
+                    f"model {model}@{found.version} in {self._store.name} belongs to no run, so nothing can be kept "
+                    "with it.",
                     hint="Register a model that a run logged (trueup train), or leave --mlflow out.",
                 )
             for path, content in files.items():
@@ -299,14 +315,13 @@ class Tracking:
             if not names:
                 return None
             try:
-                path = mlflow.artifacts.download_artifacts(
-                    run_id=run_id, artifact_path=names[-1], dst_path=scratch, tracking_uri=self.uri
-                )
-                record = json.loads(Path(path).read_bytes())
+                record = json.loads(self._store.run_artifact(client, run_id, names[-1], scratch))
             except (MlflowException, OSError, ValueError) as error:
-                raise _unreadable(run_id, names[-1], str(error)) from error
+                raise self._store.gone(
+                    error, _unreadable(run_id, names[-1], str(error)), hint=REPRODUCE
+                ) from self._store.cause(error)
             if not isinstance(record, dict) or "verdict" not in record:
-                raise _unreadable(run_id, names[-1], "it is no reproduction")
+                raise ModelError(_unreadable(run_id, names[-1], "it is no reproduction"), hint=REPRODUCE)
             return record
 
     # ------------------------------------------------------------------ writing
@@ -344,10 +359,8 @@ class Tracking:
         return LoggedModel(run_id, model.model_id, model.artifact_location, replace(card, run_id=run_id))
 
 
-def _unreadable(run_id: str, name: str, why: str) -> ModelError:
-    return ModelError(
-        f"run {run_id}: its record {name} cannot be read: {why}.", hint="Reproduce it again (trueup reproduce)."
-    )
+def _unreadable(run_id: str, name: str, why: str) -> str:
+    return f"run {run_id}: its record {name} cannot be read: {why}."
 
 
 def _millis(instant: datetime) -> int:

@@ -11,6 +11,12 @@ from contextlib import contextmanager
 # Before MLflow is imported, which reads them then. A value that is set already wins.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# With a server MLflow prints the addresses of runs to standard output, where `--json` goes, credentials and all.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# MLflow's own values (120 s, 7 times, 2 s doubled each time) keep a person waiting for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 
 
 @contextmanager
@@ -23,3 +29,7 @@ def quiet() -> Iterator[None]:
         yield
     # Not before: MLflow sets its own level when it is imported.
     logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "ERROR"))
+    # It warns of every retry; what came of them is told once.
+    retries = logging.getLogger("urllib3.connectionpool")
+    if retries.level == logging.NOTSET:
+        retries.setLevel(logging.ERROR)

@@ -11,9 +11,10 @@ from pathlib import Path
 from trueup.errors import ModelError
 from trueup.hashing import digest_bytes
 from trueup.models.card import ModelCard
-from trueup.models.store_uri import sqlite_file
+from trueup.models.store_uri import check_address, is_database, is_server, masked, sqlite_file
 from trueup.models.tracking.quiet import quiet
 from trueup.models.tracking.records import CARD_FILE, ESTIMATOR_FILE, EXPERIMENT, Registered
+from trueup.models.tracking.refusals import is_refusal, refusal
 
 with quiet():
     import mlflow.artifacts
@@ -29,10 +30,11 @@ _SQLITE_HEADER = b"SQLite format 3\0"
 
 
 class Store:
-    """See `Tracking`, whose inner half this is."""
+    """See `Tracking`, whose inner half this is. name: the address as messages have it, without credentials."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self.name = masked(uri)
         self._file = sqlite_file(uri)
         self._opened: MlflowClient | None = None
 
@@ -59,13 +61,13 @@ class Store:
         models = {found.name: found for found in client.search_registered_models(max_results=1000)}
         if model not in models:
             return ModelError(
-                f"model {model!r} is not registered in {self.uri}, which has: {', '.join(sorted(models)) or 'none'}.",
+                f"model {model!r} is not registered in {self.name}, which has: {', '.join(sorted(models)) or 'none'}.",
                 hint="Train it (trueup train), or name another tracking store.",
             )
         aliases = sorted(models[model].aliases.items())
         versions = sorted(int(found.version) for found in client.search_model_versions(f"name = '{model}'"))
         return ModelError(
-            f"model {model!r} in {self.uri} has no {'version' if wanted.isdecimal() else 'alias'} {wanted!r}; "
+            f"model {model!r} in {self.name} has no {'version' if wanted.isdecimal() else 'alias'} {wanted!r}; "
             f"its versions: {', '.join(map(str, versions)) or 'none'}; "
             f"its aliases: {', '.join(f'{alias} -> {version}' for alias, version in aliases) or 'none'}."
         )
@@ -74,11 +76,12 @@ class Store:
         try:
             path = self.download(client, version, CARD_FILE, scratch)
         except (MlflowException, OSError) as error:
-            raise ModelError(
-                f"model {version.name}@{version.version} in {self.uri} has no {CARD_FILE}, so what it was trained on "
+            raise self.gone(
+                error,
+                f"model {version.name}@{version.version} in {self.name} has no {CARD_FILE}, so what it was trained on "
                 "is not known: trueup did not train it, or its files are gone.",
                 hint="Train it with `trueup train`.",
-            ) from error
+            ) from self.cause(error)
         try:
             data = json.loads(path.read_bytes())
         except ValueError as error:
@@ -94,31 +97,45 @@ class Store:
         if "@" in ref or "/" in ref:
             run_id = self.version(client, ref, None).run_id or ""
             if not run_id:
-                raise ModelError(f"model {ref} in {self.uri} belongs to no run.", hint=TRAIN)
+                raise ModelError(f"model {ref} in {self.name} belongs to no run.", hint=TRAIN)
         try:
             return client.get_run(run_id)
         except MlflowException as error:
             if error.error_code not in ABSENT:
                 raise
             raise ModelError(
-                f"run {run_id!r} is not in {self.uri}.",
+                f"run {run_id!r} is not in {self.name}.",
                 hint="Name a run's id, NAME@ALIAS or NAME/VERSION, or another store with --tracking-uri.",
             ) from error
 
     def run_artifacts(self, client: MlflowClient, run_id: str, scratch: str) -> dict[str, bytes]:
         """Those that lie in the run's folder itself."""
         names = [item.path for item in client.list_artifacts(run_id) if not item.is_dir]
-        return {
-            name: Path(
-                mlflow.artifacts.download_artifacts(
-                    run_id=run_id, artifact_path=name, dst_path=scratch, tracking_uri=self.uri
-                )
-            ).read_bytes()
-            for name in names
-        }
+        return {name: self.run_artifact(client, run_id, name, scratch) for name in names}
+
+    def run_artifact(self, client: MlflowClient, run_id: str, name: str, scratch: str) -> bytes:
+        return self.fetch(f"{client.get_run(run_id).info.artifact_uri}/{name}", scratch).read_bytes()
 
     def fetch(self, address: str, scratch: str) -> Path:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=scratch, tracking_uri=self.uri))
+        """A file, brought here. Raises MlflowException or OSError when it is not there, ModelError when a server does
+        not say so, or does not give it."""
+        try:
+            return Path(
+                mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=scratch, tracking_uri=self.uri)
+            )
+        except (MlflowException, OSError) as error:
+            if is_server(self.uri) and (is_refusal(error) or not self._is_gone(address)):
+                raise self.refusal(error) from self.cause(error)
+            raise
+
+    def _is_gone(self, address: str) -> bool:
+        """Asked of its folder: why a download failed is but a text, which MLflow wrote for people."""
+        folder, _, name = address.rpartition("/")
+        try:
+            found = mlflow.artifacts.list_artifacts(artifact_uri=folder, tracking_uri=self.uri)
+        except (MlflowException, OSError) as error:
+            raise self.refusal(error) from self.cause(error)
+        return name not in {item.path.rpartition("/")[2] for item in found}
 
     def model_digests(self, client: MlflowClient, run: Run, scratch: str) -> dict[str, str]:
         try:
@@ -128,56 +145,90 @@ class Store:
                 for name in (ESTIMATOR_FILE, CARD_FILE)
             }
         except (MlflowException, OSError, LookupError) as error:
-            raise ModelError(
-                f"run {run.info.run_id} in {self.uri}: its model is gone or damaged ({error}).", hint=TRAIN
-            ) from error
+            raise self.gone(
+                error, f"run {run.info.run_id} in {self.name}: its model is gone or damaged ({error}).", hint=TRAIN
+            ) from self.cause(error)
 
     def kept(self, address: str, scratch: str) -> bytes | None:
         try:
             return self.fetch(address, scratch).read_bytes()
-        except (MlflowException, OSError):
+        except (MlflowException, OSError) as error:
+            if is_server(self.uri) and is_refusal(error):
+                raise
             return None
 
     def download(self, client: MlflowClient, version: ModelVersion, name: str, scratch: str) -> Path:
         location = client.get_model_version_download_uri(version.name, str(version.version))
         return self.fetch(f"{location}/{name}", scratch)
 
-    def run_file(self, version: ModelVersion, name: str, scratch: str) -> Path:
+    def run_file(self, client: MlflowClient, version: ModelVersion, name: str, scratch: str) -> bytes:
         """An artifact of the run that logged the version. Raises OSError when no run did."""
         if not version.run_id:
             raise FileNotFoundError(name)
-        return Path(
-            mlflow.artifacts.download_artifacts(
-                run_id=version.run_id, artifact_path=name, dst_path=scratch, tracking_uri=self.uri
-            )
-        )
+        return self.run_artifact(client, version.run_id, name, scratch)
 
     @contextmanager
     def client(self, *, create: bool) -> Iterator[MlflowClient]:
         """The client, opened once; what MLflow raises leaves as a ModelError that names the store."""
+        check_address(self.uri)
         if self._file is not None:
             self._check_file(self._file, create=create)
         try:
             if self._opened is None:
+                if is_database(self.uri):
+                    self._check_database()
                 with quiet():
                     self._opened = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             yield self._opened
-        except MlflowException as error:
-            raise ModelError(f"tracking store {self.uri}: {str(error).strip().splitlines()[0]}") from error
+        except (MlflowException, OSError) as error:
+            raise self.refusal(error) from self.cause(error)
+
+    def refusal(self, error: Exception) -> ModelError:
+        return refusal(self.uri, error)
+
+    def gone(self, error: Exception, message: str, *, hint: str) -> ModelError:
+        """With the message, for something that is not there; what a server refuses says nothing about that."""
+        if is_server(self.uri) and is_refusal(error):
+            return self.refusal(error)
+        return ModelError(masked(message), hint=hint)
+
+    def cause(self, error: Exception) -> Exception | None:
+        """The error, for tracebacks; None where the address, and so its text, has credentials in it."""
+        return error if self.name == self.uri else None
+
+    def _check_database(self) -> None:
+        """Before MLflow opens it: it would try for a minute and a half."""
+        import sqlalchemy  # MLflow brings it; mlflow-skinny, which knows servers only, does not
+
+        try:
+            engine = sqlalchemy.create_engine(self.uri)
+            with engine.connect():
+                pass
+            engine.dispose()
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+            raise self.refusal(error) from self.cause(error)
+
+    def can_be_made(self) -> bool:
+        """Whether it is an SQLite file that is not there yet."""
+        return self._file is not None and _is_new(self._file)
 
     def _check_file(self, file: Path, *, create: bool) -> None:
         """Before MLflow opens it: MLflow would make a file to read from, and retry for minutes on a broken one."""
-        if not file.exists() or file.stat().st_size == 0:
+        if _is_new(file):
             if not create:
                 raise ModelError(
-                    f"tracking store {self.uri}: {file} does not exist, or is empty.",
+                    f"tracking store {self.name}: {file} does not exist, or is empty.",
                     hint="Train a model first (trueup train), or name another store.",
                 )
             file.parent.mkdir(parents=True, exist_ok=True)
             return
         with file.open("rb") as opened:
             if opened.read(len(_SQLITE_HEADER)) != _SQLITE_HEADER:
-                raise ModelError(f"tracking store {self.uri}: {file} is not an SQLite database.")
+                raise ModelError(f"tracking store {self.name}: {file} is not an SQLite database.")
+
+
+def _is_new(file: Path) -> bool:
+    return not file.exists() or file.stat().st_size == 0
 
 
 def _split(model: str) -> tuple[str, str]:

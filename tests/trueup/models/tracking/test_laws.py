@@ -1,82 +1,43 @@
-"""Laws of `Tracking`, against a real MLflow store on SQLite: what is logged comes back, and reading writes nothing."""
+"""Laws of `Tracking`: what is logged comes back, and reading writes nothing; on every kind of store."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import mlflow.sklearn
 import numpy as np
 import pytest
-from mlflow import MlflowClient
-from sklearn.linear_model import LogisticRegression
-from tests.trueup.models.examples import CONTRACT, card, fitted, frame, many_rows
+import skops.io
+from mlflow.artifacts import download_artifacts
+from tests.trueup.models.examples import CONTRACT, card
+from tests.trueup.models.tracking.conftest import ON_POSTGRESQL, ON_SQLITE, server_of
+from tests.trueup.models.tracking.stores import ESTIMATOR, FINISHED, ROWS, Store, training_run
 
 from trueup.errors import ModelError
+from trueup.hashing import digest_bytes
 from trueup.models.bundle import Bundle, matrix
-from trueup.models.environment import take_environment
-from trueup.models.git import GitState
-from trueup.models.tracking import CARD_FILE, Dataset, Registered, Tracking, TrainingRun
+from trueup.models.tracking import CARD_FILE, Registered, Tracking
 
-STARTED = datetime(2024, 3, 1, tzinfo=UTC)
-FINISHED = STARTED + timedelta(seconds=90)
-ROWS = frame(many_rows(400))
-ESTIMATOR = fitted(many_rows(400))
+SQLITE = "sqlite"
 
 
-def training_run(**changes: Any) -> TrainingRun:
-    fields: dict[str, Any] = {
-        "bundle": Bundle(card(), ESTIMATOR),
-        "params": {f"params.p{i}": str(i) for i in range(230)} | {"rows.query": "SELECT " + "x" * 5000},
-        "recipe": {"name": "buyers", "seed": 7},
-        "dataset": Dataset("buyers", "d" * 64, {"query": "SELECT 'é'"}, {"buyer__city": "string"}, 400),
-        "example": matrix(ROWS, CONTRACT.columns).iloc[:2],
-        "git": GitState("c" * 40, dirty=True, diff=b"diff --git a/x b/x\n\xff"),
-        "environment": take_environment(),
-        "started": STARTED,
-    }
-    return TrainingRun(**{**fields, **changes})
-
-
-class Store:
-    """A store with `buyers` 1 (alias champion) and 2, and a model by somebody else."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "mlflow" / "mlflow.db"
-        self.uri = f"sqlite:///{self.file}"
-        self.tracking = Tracking(self.uri)
-        self.run = training_run()
-        self.logged = self.tracking.log(self.run, finished=FINISHED)
-        assert self.tracking.register(self.logged) == Registered("buyers", 1, self.logged.run_id)
-        self.tracking.set_alias("buyers", "champion", 1)
-        assert self.tracking.register(self.tracking.log(self.run, finished=FINISHED)).version == 2
-        self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-        foreign = folder / "foreign"
-        mlflow.sklearn.save_model(
-            LogisticRegression().fit([[0.0], [1.0]], [0, 1]), str(foreign), pip_requirements=["scikit-learn"]
-        )
-        self.client.create_registered_model("foreign")
-        self.client.create_model_version("foreign", foreign.as_uri())
-
-    def files(self) -> dict[str, bytes]:
-        return {str(path): path.read_bytes() for path in self.file.parent.rglob("*") if path.is_file()}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+@pytest.fixture(scope="module", params=[SQLITE, ON_SQLITE, ON_POSTGRESQL])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder = tmp_path_factory.mktemp("tracking")
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(elsewhere)
-        yield Store(folder)
+        if request.param == SQLITE:
+            yield Store(f"sqlite:///{folder}/mlflow/mlflow.db", folder / "mlflow" / "artifacts", folder)
+        else:
+            server = server_of(request.getfixturevalue("servers"), request.param)
+            yield Store(server.uri, server.artifacts, folder)
     assert list(elsewhere.iterdir()) == []  # MLflow's own defaults would leave a database here
 
 
@@ -112,7 +73,7 @@ def test_a_version_is_a_number_its_digits_or_an_alias(store: Store) -> None:
 @pytest.mark.parametrize(
     ("model", "ref", "expected"),
     [
-        ("sellers", "champion", r"'sellers' is not registered in sqlite:.*, which has: buyers, foreign\. Train it"),
+        ("sellers", "champion", r"'sellers' is not registered in .*, which has: buyers, foreign, runless.*\. Train it"),
         ("buyers", "shadow", r"has no alias 'shadow'; its versions: 1, 2; its aliases: champion -> 1"),
         ("buyers", "not an alias!", r"has no alias 'not an alias!'; its versions: 1, 2"),
         ("buyers", 9, r"has no version '9'; its versions: 1, 2; its aliases: champion -> 1"),
@@ -133,6 +94,61 @@ def test_an_alias_does_not_move_to_a_version_that_is_not_there(store: Store) -> 
     assert store.tracking.resolve("buyers", "champion").version == 1
 
 
+def test_an_alias_moves_and_is_none_where_there_is_none(store: Store) -> None:
+    tracking = store.tracking
+    assert (tracking.alias("buyers", "shadow"), tracking.alias("nobody", "shadow")) == (None, None)
+    for version in (1, 2):
+        tracking.set_alias("buyers", "challenger", version)
+        assert tracking.alias("buyers", "challenger") == version
+        assert tracking.alias("buyers", "champion") == 1
+
+
+def test_a_versions_tags_are_its_own_and_as_long_as_they_were(store: Store) -> None:
+    value = "ł" * 100_000
+    store.tracking.tag_version("buyers", 2, "trueup.verdict.x", value)
+    tags = store.tracking.version_tags("buyers")
+    assert tags[2]["trueup.verdict.x"] == value
+    assert tags[1].keys() == {"trueup.contract_hash", "trueup.known_at", "trueup.dataset"}
+    assert store.tracking.version_tags("nobody") == {}
+    with pytest.raises(ModelError, match="has no version '9'"):
+        store.tracking.tag_version("buyers", 9, "k", "v")
+
+
+def test_files_kept_with_a_model_come_back_and_one_that_was_not_is_named(store: Store) -> None:
+    content = bytes(range(256)) * 40
+    kept = training_run(bundle=Bundle(card(name="kept"), ESTIMATOR), files={"golden.parquet": content})
+    logged = store.tracking.log(kept, finished=FINISHED)
+    version = store.tracking.register(logged).version
+    assert store.tracking.load_file("kept", version, "golden.parquet") == content
+    with pytest.raises(ModelError, match=r"kept@1 in .* was kept without fitted\.json"):
+        store.tracking.load_file("kept", version, "fitted.json")
+    run = store.tracking.load_run(logged.run_id, ["golden.parquet", "fitted.json"])
+    assert run.kept == {"golden.parquet": content}
+    assert run.params == dict(kept.params)
+    assert run.bundle.predict(ROWS).tobytes() == kept.bundle.predict(ROWS).tobytes()
+    assert set(run.files) == {"card.json", "contract.json", "environment.json", "recipe.json", "working-tree.diff"}
+    digests = store.tracking.file_digests("kept", version)
+    folder = store.path(logged.location)
+    assert digests == {name: digest_bytes((folder / name).read_bytes()) for name in ("model.skops", CARD_FILE)}
+    (folder / CARD_FILE).write_bytes(b"{}")
+    assert store.tracking.file_digests("kept", version)[CARD_FILE] == digest_bytes(b"{}")
+
+
+def test_a_run_that_is_not_there_not_ours_or_not_whole_is_refused(store: Store) -> None:
+    somebodys = store.client.create_run(store.experiment).info.run_id
+    open_one = store.client.create_run(store.experiment, tags={"trueup.recipe": "buyers"}).info.run_id
+    for ref, said in (
+        ("0" * 32, "is not in "),
+        ("not a run", "is not in "),
+        ("runless/1", "belongs to no run"),
+        ("foreign/1", "was not logged by trueup"),
+        (somebodys, "was not logged by trueup"),
+        (open_one, "is RUNNING: it was not logged whole"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            store.tracking.load_run(ref)
+
+
 def test_a_model_of_somebody_else_is_refused_and_the_reason_told(store: Store) -> None:
     with pytest.raises(ModelError, match=rf"foreign@1 .* has no {CARD_FILE}.* trueup did not train it"):
         store.tracking.load_bundle("foreign", 1)
@@ -141,9 +157,7 @@ def test_a_model_of_somebody_else_is_refused_and_the_reason_told(store: Store) -
 def test_a_model_file_with_a_type_that_is_not_trusted_is_refused(store: Store) -> None:
     class_of_nowhere = Bundle(card(name="odd"), _Odd())
     logged = store.tracking.log(training_run(bundle=Bundle(card(name="odd"), ESTIMATOR)), finished=FINISHED)
-    import skops.io
-
-    skops.io.dump(class_of_nowhere.estimator, Path(logged.location.removeprefix("file://")) / "model.skops")
+    skops.io.dump(class_of_nowhere.estimator, store.path(logged.location) / "model.skops")
     version = store.tracking.register(logged).version
     assert store.tracking.load_card("odd", version).name == "odd"
     with pytest.raises(ModelError, match=r"model odd@1: its file holds types trueup does not trust: .*_Odd"):
@@ -168,7 +182,7 @@ def test_an_environment_that_is_not_there_or_cannot_be_read_is_said_so(store: St
     logged = store.tracking.log(training_run(bundle=Bundle(card(name="moved"), ESTIMATOR)), finished=FINISHED)
     version = store.tracking.register(logged).version
     run = store.client.get_run(logged.run_id)
-    kept = Path(run.info.artifact_uri.removeprefix("file://"), "environment.json")
+    kept = store.path(run.info.artifact_uri) / "environment.json"
     kept.write_text('{"format": 99}')
     with pytest.raises(ModelError, match=r"moved@1 .*: environment\.json of its run: environment format 99 cannot"):
         store.tracking.load_environment("moved", version)
@@ -178,35 +192,17 @@ def test_an_environment_that_is_not_there_or_cannot_be_read_is_said_so(store: St
 
 
 def test_reading_writes_nothing(store: Store) -> None:
-    before = store.files()
+    before, runs = store.files(), store.client.search_runs([store.experiment])
     fresh = Tracking(store.uri)
+    fresh.check()
     fresh.load_bundle("buyers", "champion")
     fresh.load_card("buyers", 2)
     fresh.load_environment("buyers", 2)
+    fresh.load_run("buyers@champion", ["golden.parquet"])
     assert store.files() == before
-
-
-def test_a_store_that_cannot_be_written_can_be_read(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)  # MLflow takes `file:` for a folder and makes it
-    loaded = Tracking(f"sqlite:///file:{store.file}?mode=ro&uri=true").load_bundle("buyers", "champion")
-    assert loaded.card.version == 1
-
-
-def test_reading_from_nowhere_makes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"mlflow\.db does not exist, or is empty\. Train a model first"):
-        Tracking(f"sqlite:///{tmp_path}/new/mlflow.db").load_card("buyers", 1)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_is_no_database_is_said_so_at_once(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").write_text("hello")
-    tracking = Tracking(f"sqlite:///{tmp_path}/mlflow.db")
-    with pytest.raises(ModelError, match="is not an SQLite database"):
-        tracking.load_card("buyers", 1)
-    with pytest.raises(ModelError, match="is not an SQLite database"):
-        tracking.log(training_run(), finished=FINISHED)
+    assert [run.to_dictionary() for run in store.client.search_runs([store.experiment])] == [
+        run.to_dictionary() for run in runs
+    ]
 
 
 def test_the_run_holds_all_that_decided_the_model(store: Store) -> None:
@@ -227,19 +223,19 @@ def test_the_run_holds_all_that_decided_the_model(store: Store) -> None:
     (given,) = run.inputs.dataset_inputs
     assert (given.dataset.name, given.dataset.digest) == ("buyers", "d" * 32)
     assert json.loads(given.dataset.source) == {"query": "SELECT 'é'"}
-    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    artifacts = store.path(run.info.artifact_uri)
     assert (artifacts / "working-tree.diff").read_bytes() == store.run.git.diff
     assert json.loads((artifacts / "contract.json").read_text())["hash"] == CONTRACT.hash
     assert json.loads((artifacts / "environment.json").read_text()) == store.run.environment.to_json()
     assert json.loads((artifacts / "recipe.json").read_text()) == store.run.recipe
-    assert artifacts.is_relative_to(store.file.parent / "artifacts")
+    assert artifacts.is_relative_to(store.artifacts)
 
 
 def test_any_mlflow_tool_can_use_the_model_and_sees_its_signature(store: Store) -> None:
     model = store.client.get_logged_model(store.logged.model_id)
     assert str(model.status) == "READY"
     assert {metric.key: metric.value for metric in model.metrics} == dict(store.run.bundle.card.metrics)
-    loaded = mlflow.pyfunc.load_model(model.artifact_location)
+    loaded = mlflow.pyfunc.load_model(download_artifacts(model.artifact_location, tracking_uri=store.uri))
     assert [column.name for column in loaded.metadata.signature.inputs] == list(CONTRACT.columns)
     inputs = matrix(ROWS.slice(0, 50), CONTRACT.columns)
     complete = inputs["buyer__city"].notna().to_numpy()  # MLflow's schema has no null among strings
@@ -247,29 +243,11 @@ def test_any_mlflow_tool_can_use_the_model_and_sees_its_signature(store: Store) 
 
 
 def test_a_run_that_could_not_be_written_is_marked_as_failed(store: Store) -> None:
-    before = {run.info.run_id for run in store.client.search_runs(["1"])}
-    with pytest.raises(ModelError, match="tracking store sqlite:"):
+    before = {run.info.run_id for run in store.client.search_runs([store.experiment])}
+    with pytest.raises(ModelError, match=r"tracking store .*Invalid value"):
         store.tracking.log(training_run(params={"a key\0": "x"}), finished=FINISHED)
-    (failed,) = [run for run in store.client.search_runs(["1"]) if run.info.run_id not in before]
+    (failed,) = [run for run in store.client.search_runs([store.experiment]) if run.info.run_id not in before]
     assert failed.info.status == "FAILED"
-
-
-@pytest.mark.slow
-def test_it_is_quiet_in_a_process_of_its_own(tmp_path: Path) -> None:
-    code = (
-        "import sys; from trueup.models.tracking import Tracking; from tests.trueup.models.test_tracking import *; "
-        "tracking = Tracking(sys.argv[1]); tracking.register(tracking.log(training_run(), finished=FINISHED)); "
-        "Tracking(sys.argv[1]).load_bundle('buyers', 1)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "default::UserWarning", "-c", code, f"sqlite:///{tmp_path}/mlflow.db"],
-        cwd=Path(__file__).parents[3],
-        env={**os.environ, "PYTHONPATH": "."},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert (done.stdout, done.stderr) == ("", "")
 
 
 # ------------------------------------------------------------------ parity runs
@@ -293,7 +271,7 @@ def test_a_parity_run_is_kept_with_the_models_run_and_told_by_its_versions_tags(
 @pytest.mark.parametrize(
     ("model", "version", "said"),
     [
-        ("foreign", 1, "foreign@1 in sqlite:.* belongs to no run"),
+        ("runless", 1, "runless@1 in .* belongs to no run"),
         ("buyers", 9, "has no version '9'"),
         ("nobody", 1, "is not registered"),
     ],
@@ -325,12 +303,12 @@ def test_a_reproduction_is_kept_with_its_run_and_the_newest_is_read(store: Store
 def test_a_reproduction_that_cannot_be_read_or_kept_is_said(store: Store) -> None:
     run_id = store.tracking.log(store.run, finished=FINISHED).run_id
     store.tracking.log_reproduction(run_id, {"verdict": "bit-identical"}, at=FINISHED)
-    (file,) = (store.file.parent / "artifacts" / run_id).rglob("reproductions/*.json")
+    (file,) = store.path(store.client.get_run(run_id).info.artifact_uri).rglob("reproductions/*.json")
     for content in ("{", "[]", "{}"):
         file.write_text(content)
         with pytest.raises(ModelError, match=r"reproductions/2024-03-01T000130\.000000Z\.json cannot be read"):
             store.tracking.load_reproduction(run_id)
-    with pytest.raises(ModelError, match="is not in sqlite"):
+    with pytest.raises(ModelError, match="is not in "):
         store.tracking.log_reproduction("0" * 32, {"verdict": "bit-identical"}, at=FINISHED)
-    with pytest.raises(ModelError, match="is not in sqlite"):
+    with pytest.raises(ModelError, match="is not in "):
         store.tracking.load_reproduction("0" * 32)
