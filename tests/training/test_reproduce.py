@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,8 +28,9 @@ from trueup_training.fitted import FITTED_FILE, PREDICTIONS_FILE
 from trueup_training.outcome import compare_outcomes, outcome_of
 from trueup_training.recipe import load_recipe
 from trueup_training.recorded import RESULT_FILES, load_recorded
-from trueup_training.reproduce import Reproduction, reproduce
+from trueup_training.reproduce import Asked, Reproduction, reproduce
 from trueup_training.retrain import Training, retrain
+from trueup_training.runtime import Runtime
 from trueup_training.train import train
 
 # max_features: the seed then decides something.
@@ -63,8 +65,9 @@ class World:
 
     def reproduce(self, scratch: Path, ref: str | None = None, **options: object) -> Reproduction:
         scratch.mkdir()
-        given = {"repo": self.repo, "tracking": Tracking(self.uri), "datasets": datasets_beside(self.uri), **options}
-        return reproduce(ref or self.run_id, scratch=scratch, **given)  # type: ignore[arg-type]
+        datasets = options.pop("datasets", datasets_beside(self.uri))
+        given = {"repo": self.repo, "tracking": Tracking(self.uri), "datasets": datasets}
+        return reproduce(ref or self.run_id, scratch=scratch, asked=Asked(**options), **given)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +178,8 @@ def test_a_tree_with_trueups_own_sources_trains_with_them(first: World, tmp_path
     recorded = load_recorded(first.run_id, Tracking(first.uri), datasets_beside(first.uri))
     (tmp_path / "platform" / "trueup").mkdir(parents=True)
     (tmp_path / "platform" / "trueup" / "__init__.py").write_text("raise SystemExit('the sources of the tree')\n")
-    training = Training(recorded.document, recorded.snapshot, tmp_path, first.repo, 1, recorded.environment)
+    runtime = Runtime(Path(sys.executable), {})
+    training = Training(recorded.document, recorded.snapshot, tmp_path, first.repo, 1, runtime)
     with pytest.raises(ModelError, match="the sources of the tree"):
         retrain(training, tmp_path)
 

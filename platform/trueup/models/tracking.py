@@ -18,6 +18,7 @@ from datetime import datetime
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -78,6 +79,9 @@ TRUSTED_TYPES = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredict
 REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
 """What a model needs to predict outside trueup. Named here, because MLflow's inference of them takes 17 s."""
 
+GIT_PATH_TAG = "trueup.git_path"
+"""Of a run: where in its git repository the Feast repository lay; `.` for the root itself."""
+
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow refuses a name it has not, or cannot have."""
 _TRAIN = "Train it again with `trueup train`."
@@ -133,7 +137,8 @@ class LoggedRun:
     """A finished training as the store has it: what `TrainingRun` left.
 
     files: name -> content of the run's own artifacts (`ENVIRONMENT_FILE`, `RECIPE_FILE`, `DIFF_FILE`...). kept: of what
-    was asked for of `TrainingRun.files`; what the model was kept without is left out.
+    was asked for of `TrainingRun.files`; what the model was kept without is left out. estimator: its file, which only
+    the libraries it was written with are sure to load.
     """
 
     run_id: str
@@ -141,7 +146,12 @@ class LoggedRun:
     tags: Mapping[str, str]
     files: Mapping[str, bytes]
     kept: Mapping[str, bytes]
-    bundle: Bundle
+    card: ModelCard
+    estimator: bytes
+
+    def bundle(self) -> Bundle:
+        """Its model, ready to predict. Raises ModelError when its file cannot be loaded here."""
+        return Bundle(self.card, _estimator(self.estimator, self.card))
 
 
 @dataclass(frozen=True)
@@ -265,7 +275,7 @@ class Tracking:
         with self._client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
             version = self._version(client, model, ref)
             card = self._card(client, version, scratch)
-            return Bundle(card, _estimator(self._download(client, version, ESTIMATOR_FILE, scratch), card))
+            return Bundle(card, _estimator(self._download(client, version, ESTIMATOR_FILE, scratch).read_bytes(), card))
 
     def load_file(self, model: str, ref: str | int | None, name: str) -> bytes:
         """What was kept under a name of `TrainingRun.files`; ModelError when the model has no such file."""
@@ -316,7 +326,7 @@ class Tracking:
                 files = self._run_artifacts(client, run_id, scratch)
                 location = client.get_logged_model(_model_id(run)).artifact_location
                 card = replace(ModelCard.from_json(json.loads(files[RUN_CARD_FILE])), run_id=run_id)
-                estimator = _estimator(self._fetch(f"{location}/{ESTIMATOR_FILE}", scratch), card)
+                estimator = self._fetch(f"{location}/{ESTIMATOR_FILE}", scratch).read_bytes()
             except (MlflowException, OSError, LookupError, ValueError) as error:
                 raise ModelError(f"{name}: its files are gone or damaged ({error}).", hint=_TRAIN) from error
             found = {name: self._kept(f"{location}/{name}", scratch) for name in kept}
@@ -326,7 +336,8 @@ class Tracking:
                 tags=run.data.tags,
                 files=files,
                 kept={name: content for name, content in found.items() if content is not None},
-                bundle=Bundle(card, estimator),
+                card=card,
+                estimator=estimator,
             )
 
     def log_parity(
@@ -621,6 +632,8 @@ def _tags(run: TrainingRun) -> dict[str, str]:
         "trueup.git_commit": card.git_commit or "unknown",
         "trueup.git_dirty": str(card.git_dirty).lower(),
     }
+    if run.git.inside is not None:
+        tags[GIT_PATH_TAG] = run.git.inside
     if run.git.problem is not None:
         tags["trueup.git_problem"] = run.git.problem
     if card.git_commit is not None:
@@ -690,17 +703,23 @@ def _signature(example: pd.DataFrame) -> ModelSignature:
     return ModelSignature(Schema([*columns]), Schema([TensorSpec(np.dtype(np.float64), (-1, 2))]))
 
 
-def _estimator(path: Path, card: ModelCard) -> Any:
-    """The estimator in a skops file. Raises ModelError when it holds a type that is not trusted."""
+def _estimator(content: bytes, card: ModelCard) -> Any:
+    """The estimator in a skops file. Raises ModelError when it holds a type that is not trusted, or cannot be read."""
     import skops.io  # imports scikit-learn: only a process that loads a model pays for it
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        return skops.io.loads(content, trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
         raise ModelError(
             f"model {card}: its file holds types trueup does not trust: {error}",
             hint="Such a file can run code when it is loaded. Train the model with `trueup train`.",
+        ) from error
+    except (ValueError, TypeError, LookupError, AttributeError, ImportError, BadZipFile) as error:
+        raise ModelError(
+            f"model {card}: its {ESTIMATOR_FILE} cannot be loaded by this scikit-learn "
+            f"{installed('scikit-learn')}: {type(error).__name__}: {error}",
+            hint="It may be damaged, or of another version: see trueup env diff.",
         ) from error
 
 
