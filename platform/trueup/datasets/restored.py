@@ -76,6 +76,6 @@ def _not_found(ref: str, tracked: TrackedData, looked: list[str], problems: list
     return DatasetError(
         f"snapshot {ref[:16]!r} is not in DVC's cache, nor in its remote: looked at {', '.join(places)} of "
         f"{tracked.root}; {tracked.remote}.{said}{more}",
-        hint="Push it from where it was built (dvc push --all-commits), name the remote that has it (dvc remote "
-        "add), or the folder it lies in (--datasets).",
+        hint="Push it from where it was built (dvc push), name the remote that has it (dvc remote add), or the folder "
+        "it lies in (--datasets).",
     )

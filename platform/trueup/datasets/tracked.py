@@ -108,7 +108,7 @@ class TrackedData:
                 continue
             self._seen.add(version)
             try:
-                files = data.find(str(path))
+                files = list(data.find(str(path)))
             except DataIndexDirError as error:
                 problems.append(f"the list of files of {str(path)[1:]} cannot be fetched: {_innermost(error)}")
                 continue
