@@ -33,7 +33,7 @@ def with_older_lock(site: Site) -> Site:
 def inside_its_lock(site: Site) -> Site:
     """The site's commands run in an environment of its lock from here on."""
     place = site.folder / "older"
-    _run([sys.executable, "-m", "venv", str(place)])
+    _run([sys.executable, "-m", "venv", "--without-pip", str(place)])
     python = place / "bin" / "python"
     options = ("--require-hashes", "-r", str(site.git_root / LOCK))
     _run([str(_UV), "pip", "install", "--quiet", "--python", str(python), *options])

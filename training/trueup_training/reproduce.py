@@ -23,7 +23,7 @@ from trueup_training.today import AsRecorded, moved_factors, take_today
 from trueup_training.trainings import AS_RECORDED, Place, Trainings
 from trueup_training.worktree import Checkout, checkout
 
-SCHEMA = "trueup.reproduction/2"
+SCHEMA = "trueup.reproduction/1"
 """Name and version of the JSON form. The number goes up when a field changes its meaning or goes away."""
 _NOT_ALIKE = "training twice as recorded gave two models, so no swap would say anything"
 
@@ -156,7 +156,8 @@ def reproduce(
 
     def restore(snapshot: str, /, *, commit: str) -> Path:
         tell(f"snapshot {snapshot[:12]} from what DVC tracks")
-        return restore_snapshot(snapshot, scratch / "restored", git_repo=repo, commit=commit)
+        place = scratch / "restored"
+        return restore_snapshot(snapshot, place, git_repo=repo, commit=commit, progress=lambda at: tell(f"  {at}"))
 
     tell(f"recorded run {ref}")
     recorded = load_recorded(ref, tracking, datasets, restore=restore)

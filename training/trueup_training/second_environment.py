@@ -113,7 +113,7 @@ def _new(recorded: Environment, folder: Path, tell: Progress) -> Path:
         )
     tell(f"virtual environment of Python {version}")
     done = subprocess.run(  # noqa: S603 - an interpreter of this machine
-        [base, "-m", "venv", str(folder)], capture_output=True, text=True, check=False
+        [base, "-m", "venv", "--without-pip", str(folder)], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise ModelError(
@@ -124,7 +124,7 @@ def _new(recorded: Environment, folder: Path, tell: Progress) -> Path:
 
 def _install(python: Path, wanted: Sequence[str], options: Sequence[str], known: Mapping[str, object]) -> None:
     """By uv where there is one; by pip where uv fails too, which may be set up for another index."""
-    said = ""
+    said = "there is neither uv nor pip here"
     for command in _installers(python):
         done = subprocess.run(  # noqa: S603 - uv or pip, with requirements that the run recorded
             [*command, *options, *wanted], capture_output=True, text=True, check=False
@@ -141,10 +141,14 @@ def _install(python: Path, wanted: Sequence[str], options: Sequence[str], known:
 
 
 def _installers(python: Path) -> list[list[str]]:
+    """Of this process's own, told to install there: the new environment needs neither."""
     beside = Path(sys.executable).parent / "uv"
     uv = str(beside) if beside.is_file() else shutil.which("uv")
-    pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-    return [*([[uv, "--quiet", "pip", "install", "--python", str(python)]] if uv else []), pip]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check", "install"]
+    return [
+        *([[uv, "--quiet", "pip", "install", "--python", str(python)]] if uv else []),
+        *([pip] if find_spec("pip") else []),
+    ]
 
 
 def _locked(text: str) -> dict[str, set[str]]:

@@ -16,6 +16,8 @@ _NO_CODE: tuple[str, ...] = (
     ":(exclude)*.parquet",
     ":(exclude)*.db",
     ":(exclude)*.sqlite",
+    ":(exclude)*.dvc",
+    ":(exclude)*dvc.lock",
     ":(exclude,top)tests",
     ":(exclude,top)docs",
 )
