@@ -68,7 +68,7 @@ WORLDS: tuple[World, ...] = (
     World(
         "one changed row",
         "data",
-        _then(lambda site: plants.change_first(site, "facts", "kind", _oslo, lambda _: "yard")),
+        _then(lambda site: plants.change_first(site, "facts", "kind", _oslo, lambda _: "depot")),
     ),
     World(
         "one changed answer",

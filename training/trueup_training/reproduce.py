@@ -21,7 +21,7 @@ from trueup_training.second_environment import BUILD, build_environment, interpr
 from trueup_training.seeds import FEWEST, SeedBand, other_seeds, seed_bands
 from trueup_training.today import AsRecorded, moved_factors, take_today
 from trueup_training.trainings import AS_RECORDED, Place, Trainings
-from trueup_training.worktree import Checkout, checkout
+from trueup_training.worktree import checkout
 
 SCHEMA = "trueup.reproduction/1"
 """Name and version of the JSON form. The number goes up when a field changes its meaning or goes away."""
@@ -153,6 +153,8 @@ def reproduce(
     tell = progress or (lambda _: None)
     asked = asked or Asked()
     repo, scratch = repo.resolve(), scratch.resolve()  # the trainings run in folders of their own
+    build = asked.environment == BUILD
+    second = interpreter(Path(asked.environment)) if asked.environment is not None and not build else None
 
     def restore(snapshot: str, /, *, commit: str) -> Path:
         tell(f"snapshot {snapshot[:12]} from what DVC tracks")
@@ -165,21 +167,11 @@ def reproduce(
     tell(f"checkout of {recorded.commit[:12]}{' with its diff' if recorded.diff is not None else ''}")
     inside = recorded.run.tags.get(GIT_PATH_TAG)
     with checkout(repo, recorded.commit, recorded.diff, scratch / "tree", inside=inside) as tree:
-        python, paths = _second(asked.environment, recorded, tree, scratch, tell)
-        trainings = Trainings(recorded, tree, Place(repo, scratch, ledger, python, paths), tell)
+        if build:
+            second = build_environment(recorded.environment, tree.folder, scratch / "environment", tell)
+        paths = lend_trueup(second, scratch / "lent") if second is not None else ()
+        trainings = Trainings(recorded, tree, Place(repo, scratch, ledger, second, paths), tell)
         return _compare(trainings, asked, other)
-
-
-def _second(
-    asked: str | None, recorded: RecordedRun, tree: Checkout, scratch: Path, tell: Progress
-) -> tuple[Path | None, tuple[Path, ...]]:
-    if asked is None:
-        return None, ()
-    if asked == BUILD:
-        python = build_environment(recorded.environment, tree.folder, scratch / "environment", tell)
-    else:
-        python = interpreter(Path(asked))
-    return python, lend_trueup(python, scratch / "lent")
 
 
 def _compare(trainings: Trainings, asked: Asked, other: LoggedRun | None) -> Reproduction:
