@@ -27,10 +27,11 @@ _OWN = ("trueup", "trueup_training", "trueup_serving", "trueup_demo")
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)")
 _BY_HAND = "Build the environment by hand and name it: --environment DIR."
 _ASK = """
-import json, sys
+import json
 from importlib.metadata import entry_points
-names = [each.name for each in entry_points(group="trueup.commands")]
-print(json.dumps({"python": list(sys.version_info[:2]), "trueup": "train" in names}))
+from importlib.util import find_spec
+commands = [each for each in entry_points(group="trueup.commands") if each.name == "train"]
+print(json.dumps(bool(commands) and all(find_spec(name) for name in ("trueup", "trueup_training"))))
 """
 
 
@@ -57,12 +58,12 @@ def lend_trueup(python: Path, folder: Path) -> tuple[Path, ...]:
         [str(python), "-c", _ASK], capture_output=True, text=True, check=False
     )
     try:
-        said = json.loads(done.stdout)
+        has_it = json.loads(done.stdout)
     except ValueError as error:
         raise InputError(
             "environment", f"environment: {python} is no Python that runs: {_last(done.stderr)}."
         ) from error
-    if said["trueup"]:
+    if has_it:
         return ()
     own = distribution("trueup")
     metadata = folder / f"trueup-{own.version}.dist-info"
