@@ -1,6 +1,6 @@
 # Everything a user, a developer or CI runs. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-full pipeline test lint types pytest faults bench browser format lock golden clean
+.PHONY: help setup demo demo-full pipeline test lint types pytest faults reproduce-bench bench browser format lock golden clean
 
 BIN := .venv/bin
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -40,6 +40,9 @@ pytest: setup
 
 faults: setup ## every kind of skew injected, and how often its cause is named right -> build/faults.json (minutes)
 	$(BIN)/python -m tests.faults --out build/faults.json
+
+reproduce-bench: setup ## every culprit planted, and whether trueup reproduce names it -> build/reproduce.json (minutes)
+	$(BIN)/python -m tests.reproduce_bench --out build/reproduce.json
 
 bench: setup ## every speed claim beside the naive path -> build/bench.json (minutes; NAME=... for one)
 	$(BIN)/python -m tests.benches $(NAME) --out build/bench.json

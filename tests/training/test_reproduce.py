@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -15,21 +17,26 @@ from click.testing import Result
 from feast import FeatureStore
 from mlflow import MlflowClient
 from tests.training import changed, shop
+from tests.training.patched import patched_environment
+from tests.trueup.datasets.dvc_world import dvc_environment
 from typer.testing import CliRunner
 
 from trueup.datasets.snapshot import open_snapshot
 from trueup.errors import DatasetError, InputError, ModelError
 from trueup.models.store_uri import datasets_beside
-from trueup.models.tracking import Tracking
+from trueup.models.tracking import GIT_PATH_TAG, Tracking
 from trueup.stores.query_source import DuckDBQuerySource
 from trueup_training.cli import add_commands
 from trueup_training.fitted import FITTED_FILE, PREDICTIONS_FILE
 from trueup_training.outcome import compare_outcomes, outcome_of
 from trueup_training.recipe import load_recipe
 from trueup_training.recorded import RESULT_FILES, load_recorded
-from trueup_training.reproduce import Reproduction, reproduce
+from trueup_training.reproduce import Asked, Reproduction, reproduce
+from trueup_training.reproduce_text import print_reproduction
 from trueup_training.retrain import Training, retrain
+from trueup_training.runtime import Runtime
 from trueup_training.train import train
+from trueup_training.worktree import checkout
 
 # max_features: the seed then decides something.
 RECIPE = shop.RECIPE + "max_features = 0.5\n"
@@ -63,8 +70,9 @@ class World:
 
     def reproduce(self, scratch: Path, ref: str | None = None, **options: object) -> Reproduction:
         scratch.mkdir()
-        given = {"repo": self.repo, "tracking": Tracking(self.uri), "datasets": datasets_beside(self.uri), **options}
-        return reproduce(ref or self.run_id, scratch=scratch, **given)  # type: ignore[arg-type]
+        datasets = options.pop("datasets", datasets_beside(self.uri))
+        given = {"repo": self.repo, "tracking": Tracking(self.uri), "datasets": datasets}
+        return reproduce(ref or self.run_id, scratch=scratch, asked=Asked(**options), **given)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +97,11 @@ def world(first: World, tmp_path: Path) -> Iterator[World]:
     assert git(copy.root, "worktree", "list").count("\n") == 0
 
 
-def test_an_untouched_run_is_bit_identical_and_nothing_has_moved(world: World, tmp_path: Path) -> None:
+def test_an_untouched_run_is_bit_identical_and_nothing_has_moved(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = _bytes(world.root)
-    found = world.reproduce(tmp_path / "scratch")
+    found = world.reproduce(tmp_path / "scratch", seeds=2)
     assert found.verdict == "bit-identical", found.comparison
     assert {line.verdict for line in found.comparison.lines} == {"bit-identical"}
     assert not found.culprits
@@ -100,6 +110,17 @@ def test_an_untouched_run_is_bit_identical_and_nothing_has_moved(world: World, t
     assert not found.today.moved
     assert _bytes(world.root) == before
     assert Tracking(world.uri).versions("shop") == (1,)
+    auc = found.seeds["auc"]
+    assert len(auc.values) == 2
+    assert 11 not in auc.values
+    assert len({*auc.values.values(), found.recorded.run.card.metrics["auc"]}) == 3  # the seed decides something
+    assert auc.observed is not None
+    assert (auc.observed.against, auc.observed.gap, auc.inside) == ("today", 0.0, True)
+    print_reproduction(found)
+    printed = capsys.readouterr().out
+    assert printed.startswith("BIT-IDENTICAL")
+    assert "What the seed alone moves, over 2 other seeds" in printed
+    assert max(map(len, printed.splitlines())) <= COLUMNS + len(str(world.root))
 
 
 def test_a_run_from_a_dirty_tree_is_reproduced_with_its_diff(world: World, tmp_path: Path) -> None:
@@ -109,7 +130,6 @@ def test_a_run_from_a_dirty_tree_is_reproduced_with_its_diff(world: World, tmp_p
     run = dirty.train()
     recorded = load_recorded(run, Tracking(dirty.uri), datasets_beside(dirty.uri))
     assert b"more.py" in (recorded.diff or b"")
-    assert not dirty.reproduce(tmp_path / "same", run).today.moved
     git(world.root, "checkout", "--quiet", ".")
     (world.repo / "more.py").unlink()
     found = dirty.reproduce(tmp_path / "moved", run)
@@ -165,44 +185,74 @@ def test_a_run_whose_record_is_wrong_is_different_and_the_wrong_factor_is_named(
     run = own.train()
     (document,) = (tmp_path / "own").rglob("recipe.json")
     document.write_text(document.read_text().replace('"seed": 11', '"seed": 12'))
-    result = _command(own, code=1)(run, "--json")
+    result = _command(own, code=1)(run, "--json", "--no-record")
+    assert Tracking(own.uri).load_reproduction(run) is None
     said = json.loads(result.stdout)
-    assert (said["verdict"], said["culprits"]) == ("different", ["seed"])
+    assert (said["verdict"], said["culprits"], said["named"]) == ("different", ["seed"], ["seed"])
     assert said["today"]["moved"] == {"seed": ["seed: 12 -> 11"]}
+
+
+def test_a_second_environment_that_gives_another_model_is_named_by_the_swap(world: World, tmp_path: Path) -> None:
+    place = patched_environment(tmp_path / "patched")
+    command = _command(world, code=1)
+    said = json.loads(command(world.run_id, "--json", "--no-record", "--environment", str(place)).stdout)
+    assert (said["verdict"], said["culprits"], said["second_environment"]) == ("different", ["environment"], True)
+    version = distribution("scikit-learn").version
+    evidence = f"package scikit-learn: {version}+patched -> {version}"
+    assert said["today"]["moved"]["environment"][0] == evidence
+    assert list(said["today"]["moved"]) == ["environment"]
+    assert said["today"]["trials"]["culprits"] == ["environment"]
+    assert [each["part"] for each in said["environment"]["differences"]] == ["package scikit-learn"]
 
 
 def test_a_tree_with_trueups_own_sources_trains_with_them(first: World, tmp_path: Path) -> None:
     recorded = load_recorded(first.run_id, Tracking(first.uri), datasets_beside(first.uri))
     (tmp_path / "platform" / "trueup").mkdir(parents=True)
     (tmp_path / "platform" / "trueup" / "__init__.py").write_text("raise SystemExit('the sources of the tree')\n")
-    training = Training(recorded.document, recorded.snapshot, tmp_path, first.repo, 1, recorded.environment)
+    runtime = Runtime(Path(sys.executable), {})
+    training = Training(recorded.document, recorded.snapshot, tmp_path, first.repo, 1, runtime)
     with pytest.raises(ModelError, match="the sources of the tree"):
         retrain(training, tmp_path)
 
 
-def test_sources_that_are_gone_leave_the_reproduction_standing(world: World, tmp_path: Path) -> None:
+def test_a_snapshot_comes_back_from_dvc_and_sources_that_are_gone_leave_the_reproduction_standing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in dvc_environment(tmp_path / "dvc").items():
+        monkeypatch.setenv(name, value)
+    shutil.copytree(datasets_beside(world.uri), world.root / "datasets")
+    dvc = (sys.executable, "-m", "dvc", "--cd", str(world.root))
+    for words in (("init", "--quiet"), ("add", "--quiet", "datasets")):
+        subprocess.run([*dvc, *words], check=True, capture_output=True)
+    git(world.root, "add", ".")
+    git(world.root, "commit", "--quiet", "-m", "data")
+    shutil.rmtree(world.root / "datasets")
     shutil.rmtree(world.repo / "data")
-    found = world.reproduce(tmp_path / "scratch")
+    found = world.reproduce(tmp_path / "scratch", datasets=tmp_path / "nowhere")
     assert found.verdict == "bit-identical"
+    assert found.recorded.snapshot.folder.is_relative_to(tmp_path / "scratch")
+    assert not (tmp_path / "nowhere").exists()
     assert found.today.problem
 
 
-def test_the_command_prints_within_the_width_and_says_it_as_json(world: World, tmp_path: Path) -> None:
+def test_the_command_says_it_as_json_and_keeps_it_with_the_run(world: World, tmp_path: Path) -> None:
     command = _command(world)
-    printed = command(world.run_id, "--no-record").stdout
-    assert Tracking(world.uri).load_reproduction(world.run_id) is None
-    assert printed.startswith("BIT-IDENTICAL")
-    assert max(map(len, printed.splitlines())) <= COLUMNS + len(str(world.root))
     said = json.loads(command("shop/1", "--json", "--keep", str(tmp_path / "kept")).stdout)
-    assert (said["verdict"], said["run_id"], said["culprits"]) == ("bit-identical", world.run_id, [])
+    assert (said["verdict"], said["run_id"], said["named"]) == ("bit-identical", world.run_id, [])
     assert (tmp_path / "kept" / "mlflow.db").is_file()
     assert not (tmp_path / "kept" / "tree").exists()
     record = Tracking(world.uri).load_reproduction(world.run_id)
     assert record is not None
     assert {name: record[name] for name in said} == said
     assert record["environment_hashes"]["recorded"] == Tracking(world.uri).load_card("shop", 1).environment
-    with pytest.raises(InputError, match="is not an empty folder"):
-        command(world.run_id, "--keep", str(tmp_path / "kept"))
+    for words, wrong in (
+        (("--keep", str(tmp_path / "kept")), "is not an empty folder"),
+        (("--seeds", "1"), "seeds: 1 has no spread"),
+        (("--against", "shop/1"), "against: it is judged by the seeds' band"),
+        (("--environment", str(tmp_path)), "neither a virtual environment nor an interpreter"),
+    ):
+        with pytest.raises(InputError, match=wrong):
+            command(world.run_id, *words)
 
 
 def test_a_run_without_recorded_results_is_compared_by_its_kept_model(first: World) -> None:
@@ -261,6 +311,35 @@ def test_a_snapshot_that_is_gone_or_was_changed_is_said(world: World, tmp_path: 
     part.write_bytes(bytes(content))
     with pytest.raises(DatasetError, match=r"is not what was trained from: features\.parquet .*were changed"):
         world.reproduce(tmp_path / "changed", datasets=datasets)
+
+
+@pytest.mark.parametrize("inside", ["repo", None])
+def test_a_feast_repository_that_was_moved_is_found_where_it_lay(
+    world: World, tmp_path: Path, inside: str | None
+) -> None:
+    commit = git(world.root, "rev-parse", "HEAD")
+    assert Tracking(world.uri).load_run(world.run_id).tags[GIT_PATH_TAG] == "repo"
+    git(world.root, "mv", "repo", "features")
+    with checkout(world.root / "features", commit, None, tmp_path / "tree", inside=inside) as tree:
+        assert tree.repo == tmp_path / "tree" / "repo"
+        assert any("features" in line for line in tree.change().stat)
+    (world.root / "features" / "feature_store.yaml").rename(world.root / "other.yaml")
+    git(world.root, "add", ".")
+    git(world.root, "commit", "--quiet", "-m", "none")
+    with pytest.raises(ModelError, match=r"has no feature_store\.yaml in features, .*it has one in: no folder"):
+        with checkout(world.root / "features", git(world.root, "rev-parse", "HEAD"), None, tmp_path / "none"):
+            pass
+
+
+def test_a_git_failure_while_the_code_is_compared_is_said_as_todays_problem(world: World, tmp_path: Path) -> None:
+    (world.root / ".git" / "index").write_bytes(b"no index")
+    with checkout(world.repo, git(world.root, "rev-parse", "HEAD"), None, tmp_path / "tree") as tree:
+        with pytest.raises(ModelError, match=r"the files of .*git cannot be listed: "):
+            tree.own_files("*.toml")
+        (Path(git(tree.folder, "rev-parse", "--absolute-git-dir")) / "index").write_bytes(b"no index")
+        with pytest.raises(ModelError, match=r"the code in .* cannot be compared with the run's: "):
+            tree.change()
+    (world.root / ".git" / "index").unlink()
 
 
 def test_the_worktree_goes_when_training_fails(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,12 @@ from typing import Any, Literal
 from trueup.models.environment_diff import EnvironmentDiff
 from trueup_training.outcome import Comparison, Outcome, compare_outcomes
 
-Factor = Literal["data", "code", "recipe", "seed", "threads"]
-"""data: the sources' rows. code: the tree, feature definitions included. recipe: all of it but the seed."""
-FACTORS: tuple[Factor, ...] = ("data", "code", "recipe", "seed", "threads")
-Culprit = Factor | Literal["environment", "randomness", "unexplained"]
+Factor = Literal["data", "code", "recipe", "seed", "threads", "environment"]
+"""data: the sources' rows. code: the tree, feature definitions included. recipe: all of it but the seed. threads: of
+the fit, and the variables that set them. environment: interpreter and packages, and the variables that choose kernels,
+locale, encoding, time zone and hash seed."""
+FACTORS: tuple[Factor, ...] = ("data", "code", "recipe", "seed", "threads", "environment")
+Culprit = Factor | Literal["randomness", "unexplained"]
 Swap = frozenset[Factor]
 """The factors that are as they are today; the others are as they were recorded."""
 
@@ -93,10 +95,12 @@ def why_not_reproduced(
     """What names a reproduction that differs. deterministic: training again twice alike gave one model.
 
     A factor whose swap to today's gives the recorded model is the culprit: what was recorded of it is not what the run
-    was trained with. The environment cannot be swapped: it is named when no swap helps and its arithmetic differs.
+    was trained with. What of the environment could not be restored (packages without a second environment, the
+    processor) cannot be swapped: it is named when no swap helps and it differs in what can change a value.
     """
     if not deterministic:
         return ("randomness",)
     if helped := tuple(trial.factor for trial in trials.trials if trial.from_recorded.same) if trials else ():
         return helped
-    return ("environment",) if environment.arithmetic else ("unexplained",)
+    matters = any(difference.tier != "rest" for difference in environment.differences)
+    return ("environment",) if matters else ("unexplained",)

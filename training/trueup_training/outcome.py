@@ -93,7 +93,7 @@ class Comparison:
 
 def outcome_of(run: LoggedRun, data: TrainingSet | None) -> Outcome:
     """What a run recorded. data: its training set, for predictions of a run from before they were recorded."""
-    card = run.bundle.card
+    card = run.card
     computed = []
     fitted = run.kept.get(FITTED_FILE)
     if fitted is None:
@@ -102,13 +102,13 @@ def outcome_of(run: LoggedRun, data: TrainingSet | None) -> Outcome:
     predictions = read_predictions(kept) if kept is not None else None
     if predictions is None and data is not None:
         computed.append("predictions")
-        predictions = run.bundle.predict(data.features)[data.holdout]
+        predictions = run.bundle().predict(data.features)[data.holdout]
     return Outcome(
         snapshot=card.snapshot,
         content=card.dataset,
         contract=card.contract.hash,
         params=run.params,
-        fitted=read_fitted(fitted) if fitted is not None else fitted_state(run.bundle.estimator),
+        fitted=read_fitted(fitted) if fitted is not None else fitted_state(run.bundle().estimator),
         predictions=predictions,
         metrics=card.metrics,
         computed=tuple(computed),

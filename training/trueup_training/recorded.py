@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -42,8 +43,14 @@ class RecordedRun:
         return next((pool.threads for pool in self.environment.thread_pools if pool.api == "openmp"), 1)
 
 
-def load_recorded(ref: str, tracking: Tracking, datasets: Path) -> RecordedRun:
-    """ref: a run's id, NAME@ALIAS or NAME/VERSION. datasets: where its snapshot lies.
+class Restore(Protocol):
+    """Brings a snapshot back and says where to. Raises DatasetError when it is nowhere."""
+
+    def __call__(self, snapshot: str, /, *, commit: str) -> Path: ...
+
+
+def load_recorded(ref: str, tracking: Tracking, datasets: Path, *, restore: Restore | None = None) -> RecordedRun:
+    """ref: a run's id, NAME@ALIAS or NAME/VERSION. datasets: where its snapshot lies. restore: asked where it does not.
 
     Raises ModelError for a run that cannot be found or recorded too little, DatasetError for a snapshot that is gone or
     not what it was.
@@ -61,7 +68,7 @@ def load_recorded(ref: str, tracking: Tracking, datasets: Path) -> RecordedRun:
         run=run,
         document=document,
         recipe=recipe,
-        snapshot=_snapshot(run, datasets),
+        snapshot=_snapshot(run, datasets, None if restore is None else partial(restore, commit=commit)),
         environment=_environment(run),
         commit=commit,
         diff=diff,
@@ -69,7 +76,7 @@ def load_recorded(ref: str, tracking: Tracking, datasets: Path) -> RecordedRun:
 
 
 def _code(run: LoggedRun) -> tuple[str, bytes | None]:
-    card = run.bundle.card
+    card = run.card
     if card.git_commit is None:
         why = run.tags.get("trueup.git_problem", "it was trained outside a git repository")
         raise ModelError(
@@ -102,17 +109,24 @@ def _environment(run: LoggedRun) -> Environment:
     return read_environment(content)
 
 
-def _snapshot(run: LoggedRun, datasets: Path) -> Snapshot:
-    wanted = run.bundle.card.snapshot
+def _snapshot(run: LoggedRun, datasets: Path, restore: Callable[[str], Path] | None) -> Snapshot:
+    wanted = run.card.snapshot
     if wanted is None:
         raise ModelError(f"run {run.run_id} is from before snapshots were kept, so its data cannot be restored.")
     try:
         snapshot = open_snapshot(wanted, datasets)
     except DatasetError as error:
-        raise DatasetError(
-            f"run {run.run_id} was trained from snapshot {wanted[:12]}, which cannot be opened: {error.message}",
-            hint="Bring it back from where it is kept, or say where it lies (--datasets).",
-        ) from error
+        name = f"run {run.run_id} was trained from snapshot {wanted[:12]}, which cannot be opened: {error.message}"
+        if restore is None:
+            raise DatasetError(
+                name, hint="Bring it back from where it is kept, or say where it lies (--datasets)."
+            ) from error
+        try:
+            folder = restore(wanted)
+        except DatasetError as lost:
+            hint = f"Say where it lies (--datasets). {lost.hint or ''}".strip()
+            raise DatasetError(f"{name} Nor can it be brought back: {lost.message}", hint=hint) from error
+        snapshot = open_snapshot(str(folder), datasets)
     if found := problems(snapshot.folder):
         raise DatasetError(
             f"snapshot {wanted[:12]} of run {run.run_id} is not what was trained from: {' '.join(found)}",

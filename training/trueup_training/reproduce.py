@@ -7,23 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trueup.datasets.snapshot import Snapshot, build_again, build_snapshot
+from trueup.datasets.restored import restore_snapshot
 from trueup.datasets.training_set import Progress
-from trueup.errors import TrueupError
-from trueup.models.environment import read_environment
+from trueup.errors import InputError, TrueupError
 from trueup.models.environment_diff import EnvironmentDiff, diff
-from trueup.models.tracking import ENVIRONMENT_FILE, LoggedRun, Tracking
+from trueup.models.tracking import GIT_PATH_TAG, LoggedRun, Tracking
 from trueup.parity.snapshots import compare_snapshots
 from trueup.stores.ledger import Ledger
-from trueup_training.factors import FACTORS, Culprit, Factor, Swap, Trials, try_factors, why_not_reproduced
+from trueup_training.factors import FACTORS, Culprit, Factor, Trials, try_factors, why_not_reproduced
 from trueup_training.outcome import TIER, Comparison, Outcome, Verdict, compare_outcomes, outcome_of
 from trueup_training.recorded import RecordedRun, load_recorded
-from trueup_training.retrain import Training, retrain
-from trueup_training.today import Today, moved_factors, take_today
-from trueup_training.worktree import Checkout, checkout
+from trueup_training.second_environment import BUILD, build_environment, interpreter, lend_trueup
+from trueup_training.seeds import FEWEST, SeedBand, other_seeds, seed_bands
+from trueup_training.today import AsRecorded, moved_factors, take_today
+from trueup_training.trainings import AS_RECORDED, Place, Trainings
+from trueup_training.worktree import checkout
 
 SCHEMA = "trueup.reproduction/1"
 """Name and version of the JSON form. The number goes up when a field changes its meaning or goes away."""
+_NOT_ALIKE = "training twice as recorded gave two models, so no swap would say anything"
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ class AsOfToday:
 class Reproduction:
     """comparison: from the recorded run to the one trained again with everything restored.
 
-    environment: from the recorded one to the one it was trained again in, `environment_hash`. culprits: why it differs;
-    none when it does not.
+    environment: from the recorded one to the one it was trained again in, `environment_hash`. second: the interpreter
+    of a second environment, where there was one. culprits: why it differs; none when it does not. evidence: what else
+    was found of them. seeds: metric -> how much the seed alone moves it; empty when it was not asked for.
     """
 
     recorded: RecordedRun
@@ -59,6 +62,9 @@ class Reproduction:
     environment_hash: str
     culprits: tuple[Culprit, ...]
     today: AsOfToday
+    evidence: tuple[str, ...] = ()
+    second: Path | None = None
+    seeds: Mapping[str, SeedBand] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -68,11 +74,18 @@ class Reproduction:
     def reproduced(self) -> bool:
         return self.verdict in ("bit-identical", "within tolerance")
 
+    @property
+    def named(self) -> tuple[Culprit, ...]:
+        """Why it is not reproduced; or, where it is, why today's training gives another model. Empty: no culprit."""
+        trials = self.today.trials
+        return self.culprits or (trials.culprits if self.reproduced and trials is not None else ())
+
     def to_json(self) -> dict[str, Any]:
         recorded = self.recorded
         return {
             "schema": SCHEMA,
             "verdict": self.verdict,
+            "named": list(self.named),
             "tolerance": TIER,
             "run_id": recorded.run.run_id,
             "recipe": recorded.recipe.name,
@@ -84,9 +97,36 @@ class Reproduction:
             "comparison": self.comparison.to_json(),
             "environment": self.environment.to_json(),
             "environment_hashes": {"recorded": recorded.environment.hash, "again": self.environment_hash},
+            "second_environment": self.second is not None,
             "culprits": list(self.culprits),
+            "evidence": list(self.evidence),
             "today": self.today.to_json(),
+            "seeds": {name: band.to_json() for name, band in self.seeds.items()},
         }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of today is compared, and how. recipe_file, threads: today's.
+
+    environment: a second one to train in as recorded: `build`, or a virtual environment or interpreter. seeds: how many
+    other seeds to train with. against: a run or model version whose metrics are held against the recorded ones; today's
+    by default.
+    """
+
+    recipe_file: Path | None = None
+    threads: int = 1
+    environment: str | None = None
+    seeds: int = 0
+    against: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.seeds and self.seeds < FEWEST:
+            raise InputError(
+                "seeds", f"seeds: {self.seeds} has no spread; expected {FEWEST} or more.", hint="Ten say more."
+            )
+        if self.against is not None and not self.seeds:
+            raise InputError("against", "against: it is judged by the seeds' band.", hint="Add --seeds 10.")
 
 
 def reproduce(
@@ -97,140 +137,106 @@ def reproduce(
     datasets: Path,
     scratch: Path,
     ledger: Ledger | None = None,
-    recipe_file: Path | None = None,
-    threads: int = 1,
+    asked: Asked | None = None,
     progress: Progress | None = None,
 ) -> Reproduction:
     """Trains a run again from its commit, snapshot, seed and threads, and then with each factor as it is today.
 
     ref: a run's id, NAME@ALIAS or NAME/VERSION. repo: the Feast repository as it is now, in the git repository that has
-    the commit. datasets: where the run's snapshot lies. scratch: an empty folder, for a tracking store and snapshots;
-    nothing is written elsewhere but git's own note of the worktree, which is taken back. recipe_file, threads: today's.
+    the commit. datasets: where the run's snapshot lies; where it is not there, it is brought back from what DVC tracks,
+    into scratch. scratch: an empty folder, for tracking stores and snapshots; nothing is written elsewhere but git's
+    own note of the worktree, which is taken back.
 
     It runs the code of the run's commit and diff, so only for a run that is trusted as code is. Raises ModelError,
     DatasetError or InputError when what was recorded cannot be restored.
     """
     tell = progress or (lambda _: None)
+    asked = asked or Asked()
     repo, scratch = repo.resolve(), scratch.resolve()  # the trainings run in folders of their own
+    build = asked.environment == BUILD
+    second = interpreter(Path(asked.environment)) if asked.environment is not None and not build else None
+
+    def restore(snapshot: str, /, *, commit: str) -> Path:
+        tell(f"snapshot {snapshot[:12]} from what DVC tracks")
+        place = scratch / "restored"
+        return restore_snapshot(snapshot, place, git_repo=repo, commit=commit, progress=lambda at: tell(f"  {at}"))
+
     tell(f"recorded run {ref}")
-    recorded = load_recorded(ref, tracking, datasets)
+    recorded = load_recorded(ref, tracking, datasets, restore=restore)
+    other = tracking.load_run(asked.against) if asked.against is not None else None
     tell(f"checkout of {recorded.commit[:12]}{' with its diff' if recorded.diff is not None else ''}")
-    with checkout(repo, recorded.commit, recorded.diff, scratch / "tree") as tree:
-        bench = _Bench(recorded, tree, repo, scratch, ledger, tell)
-        tell("training again as recorded")
-        again = bench.run(frozenset())
-        before = outcome_of(recorded.run, bench.training_set)
-        comparison = compare_outcomes(before, bench.outcome(frozenset()))
-        today = _today(bench, before, recipe_file, threads)
-        now = read_environment(again.files[ENVIRONMENT_FILE])
-        environment = diff(recorded.environment, now)
-        culprits = _culprits(bench, comparison, today, environment)
-        return Reproduction(recorded, comparison, environment, now.hash, culprits, today)
+    inside = recorded.run.tags.get(GIT_PATH_TAG)
+    with checkout(repo, recorded.commit, recorded.diff, scratch / "tree", inside=inside) as tree:
+        if build:
+            second = build_environment(recorded.environment, tree.folder, scratch / "environment", tell)
+        paths = lend_trueup(second, scratch / "lent") if second is not None else ()
+        trainings = Trainings(recorded, tree, Place(repo, scratch, ledger, second, paths), tell)
+        return _compare(trainings, asked, other)
 
 
-@dataclass
-class _Bench:
-    """Trains with any factors as they are today, each combination once. today: None until they are known."""
-
-    recorded: RecordedRun
-    tree: Checkout
-    repo: Path
-    scratch: Path
-    ledger: Ledger | None
-    tell: Progress
-    today: Today | None = None
-    _outcomes: dict[Swap, Outcome] = field(default_factory=dict)
-    _rebuilt: dict[str, Snapshot] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.training_set = self.recorded.snapshot.load()
-
-    def outcome(self, swap: Swap) -> Outcome:
-        if swap not in self._outcomes:
-            names = ", ".join(factor for factor in FACTORS if factor in swap)
-            self.tell(f"training again with {names} as of today")
-            self.run(swap)
-        return self._outcomes[swap]
-
-    def run(self, swap: Swap) -> LoggedRun:
-        """Trains, whether or not it did before."""
-        snapshot = self._snapshot(swap)
-        training = Training(
-            recipe=self._recipe(swap),
-            snapshot=snapshot,
-            code=self.tree.origin if "code" in swap else self.tree.folder,
-            repo=self.repo if "code" in swap else self.tree.repo,
-            threads=self.today.threads if self.today and "threads" in swap else self.recorded.threads,
-            environment=self.recorded.environment,
-        )
-        run = retrain(training, self.scratch)
-        self._outcomes[swap] = outcome_of(run, snapshot.load())
-        return run
-
-    def sources_now(self) -> Snapshot:
-        """What the recorded definitions give of the sources as they are now."""
-        if "data" not in self._rebuilt:
-            manifest = self.recorded.snapshot.manifest
-            root = self.scratch / "datasets"
-            self._rebuilt["data"] = build_again(manifest, repo=self.repo, root=root, ledger=self.ledger)
-        return self._rebuilt["data"]
-
-    def on_sources(self) -> Swap:
-        """The factors that ask for rows the recorded snapshot has not."""
-        today, manifest = self.today, self.recorded.snapshot.manifest
-        asks = {
-            "code": today is not None and today.contract != manifest.contract,
-            "recipe": today is not None and today.spec != manifest.spec,
-        }
-        return frozenset(factor for factor in FACTORS if asks.get(factor))
-
-    def _snapshot(self, swap: Swap) -> Snapshot:
-        asks = swap & self.on_sources()
-        if self.today is None or not asks:
-            return self.sources_now() if "data" in swap else self.recorded.snapshot
-        manifest = self.recorded.snapshot.manifest
-        spec = self.today.spec if "recipe" in asks else manifest.spec
-        contract = self.today.contract if "code" in asks else manifest.contract
-        key = " ".join(sorted(asks))
-        if key not in self._rebuilt:
-            root = self.scratch / "datasets"
-            self._rebuilt[key] = build_snapshot(spec, contract, repo=self.repo, root=root, ledger=self.ledger)
-        return self._rebuilt[key]
-
-    def _recipe(self, swap: Swap) -> Mapping[str, Any]:
-        if self.today is None:
-            return self.recorded.document
-        document = self.today.recipe.to_json() if "recipe" in swap else self.recorded.document
-        seed = self.today.recipe.seed if "seed" in swap else self.recorded.recipe.seed
-        return {**document, "seed": seed}
+def _compare(trainings: Trainings, asked: Asked, other: LoggedRun | None) -> Reproduction:
+    recorded = trainings.recorded
+    again = trainings.first()
+    before = outcome_of(recorded.run, trainings.training_set)
+    comparison = compare_outcomes(before, trainings.outcome(AS_RECORDED))
+    environment = diff(recorded.environment, again.environment)
+    different = comparison.verdict == "different"
+    if different:
+        trainings.tell("training once more as recorded")
+    deterministic = not different or trainings.repeats()
+    evidence = () if deterministic else trainings.why_random()
+    today = _today(trainings, before, asked, again) if deterministic else AsOfToday({}, None, problem=_NOT_ALIKE)
+    return Reproduction(
+        recorded=recorded,
+        comparison=comparison,
+        environment=environment,
+        environment_hash=again.environment.hash,
+        culprits=why_not_reproduced(today.trials, environment, deterministic=deterministic) if different else (),
+        today=today,
+        evidence=evidence,
+        second=trainings.place.python,
+        seeds=_seeds(trainings, before, today, asked, other) if asked.seeds else {},
+    )
 
 
-def _today(bench: _Bench, before: Outcome, recipe_file: Path | None, threads: int) -> AsOfToday:
-    recorded = bench.recorded
+def _today(trainings: Trainings, before: Outcome, asked: Asked, again: AsRecorded) -> AsOfToday:
+    recorded = trainings.recorded
     moved: Mapping[Factor, tuple[str, ...]] = {}
     try:
-        bench.tell("sources, code and recipe as they are today")
-        bench.today = today = take_today(recorded, bench.tree, bench.repo, recipe_file=recipe_file, threads=threads)
-        now = bench.sources_now()
+        trainings.tell("sources, code, recipe and environment as they are today")
+        trainings.today = today = take_today(
+            recorded,
+            trainings.tree,
+            trainings.place.repo,
+            recipe_file=asked.recipe_file,
+            threads=asked.threads,
+        )
+        now = trainings.sources_now()
         manifests = recorded.snapshot.manifest, now.manifest
-        moved = moved_factors(recorded, today, compare_snapshots(manifests, (bench.training_set, now.load())))
+        data = compare_snapshots(manifests, (trainings.training_set, now.load()))
+        moved = moved_factors(recorded, today, data, again)
         if not moved:
             return AsOfToday(moved, None, today.recipe_file)
         order = [factor for factor in FACTORS if factor in moved]
-        trials = try_factors(order, bench.outcome, recorded=before, on_sources=bench.on_sources())
+        trials = try_factors(order, trainings.outcome, recorded=before, on_sources=trainings.on_sources())
         return AsOfToday(moved, trials, today.recipe_file)
     except TrueupError as error:  # the reproduction itself stands, whatever has become of the sources since
+        trainings.today = None
         return AsOfToday(moved, None, problem=str(error))
 
 
-def _culprits(
-    bench: _Bench, comparison: Comparison, today: AsOfToday, environment: EnvironmentDiff
-) -> tuple[Culprit, ...]:
-    if comparison.verdict != "different":
-        return ()
-    first = bench.outcome(frozenset())
-    bench.tell("training once more as recorded")
-    bench.today = None
-    bench.run(frozenset())
-    deterministic = compare_outcomes(first, bench.outcome(frozenset())).same
-    return why_not_reproduced(today.trials, environment, deterministic=deterministic)
+def _seeds(
+    trainings: Trainings, before: Outcome, today: AsOfToday, asked: Asked, other: LoggedRun | None
+) -> dict[str, SeedBand]:
+    metrics = {}
+    seeds = other_seeds(trainings.recorded.recipe.seed, asked.seeds)
+    for number, seed in enumerate(seeds, start=1):
+        trainings.tell(f"training again with another seed: {number} of {len(seeds)}")
+        metrics[seed] = trainings.with_seed(seed).metrics
+    if other is not None:
+        same = other.card.dataset == before.content
+        return seed_bands(metrics, before.metrics, other.card.metrics, against=str(asked.against), same_data=same)
+    if today.problem is not None:
+        return seed_bands(metrics, before.metrics)
+    now = trainings.outcome(frozenset(today.moved))
+    return seed_bands(metrics, before.metrics, now.metrics, same_data=now.content == before.content)

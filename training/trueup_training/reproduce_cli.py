@@ -27,6 +27,19 @@ def reproduce_command(
         typer.Option(help="Today's recipe; by default the git repository's one TOML file with the recorded name."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a training today.")] = 1,
+    environment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|PYTHON|build",
+            help="A second environment to train in as recorded: one that is there, or `build` from the run's lock.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=0, help="Train with this many other seeds too: how much the seed moves each metric.")
+    ] = 0,
+    against: Annotated[
+        str | None, typer.Option(metavar="RUN", help="With --seeds: whose metrics to judge, instead of today's.")
+    ] = None,
     ledger: LedgerPath = None,
     keep: Annotated[
         Path | None, typer.Option(help="An empty folder to keep the trainings in: MLflow store, rebuilt snapshots.")
@@ -39,8 +52,8 @@ def reproduce_command(
     """Train a run again from its commit, snapshot, seed and threads, and compare all it left; then say what has moved.
 
     The commit, with the run's own diff, is checked out beside yours; your repository, registry and stores stay as they
-    are. Then each factor that moved since (data, code, recipe, seed, threads) is swapped alone for today's. It runs
-    code and a diff that the run recorded: only for a run you trust as code.
+    are. Then each factor that moved since (data, code, recipe, seed, threads, environment) is swapped alone for
+    today's. It runs code and a diff that the run recorded: only for a run you trust as code.
 
     Exits 0 when the model is bit-identical or within tolerance, 1 when it is different, 2 when it could not run.
 
@@ -50,8 +63,9 @@ def reproduce_command(
     from trueup.instants import utc_now
     from trueup.models.tracking import Tracking
     from trueup.settings import Settings, feature_repo
-    from trueup_training.reproduce import reproduce
+    from trueup_training.reproduce import Asked, reproduce
 
+    asked = Asked(recipe, threads, environment, seeds, against)  # a mistake in it is said before the work
     settings = Settings()
     folder = feature_repo(repo or settings.repo)
     uri = tracking_uri or settings.tracking_uri
@@ -64,8 +78,7 @@ def reproduce_command(
             datasets=datasets_folder(datasets, uri),
             scratch=scratch,
             ledger=open_ledger(folder, ledger),
-            recipe_file=recipe,
-            threads=threads,
+            asked=asked,
             progress=lambda doing: errors.print(f"[dim]· {escape(doing)}[/dim]"),
         )
         if as_json:

@@ -8,20 +8,22 @@ from rich.markup import escape
 
 from trueup.cli import print_table
 from trueup.console import output
-from trueup.models.environment_diff import EnvironmentDiff, unknown_text
+from trueup.models.environment_diff import unknown_text
 from trueup.wording import counted
 from trueup_training.factors import Culprit, Trials
 from trueup_training.outcome import TIER, Comparison
 from trueup_training.reproduce import AsOfToday, Reproduction
+from trueup_training.seeds import BAND, SeedBand
 
 _ENVIRONMENT_LINES = 6
+_COMPARED_ONLY = "no factor that can be swapped explains it, and the environment differs in what can change a value"
 _MEANING: Mapping[Culprit, str] = {
     "data": "the sources as they are now give the recorded model; the recorded snapshot does not",
     "code": "the tree as it is now gives the recorded model; the recorded commit does not",
     "recipe": "the recipe as it is now gives the recorded model; the recorded one does not",
     "seed": "the seed of now gives the recorded model; the recorded one does not",
     "threads": "the threads of now give the recorded model; the recorded ones do not",
-    "environment": "no factor that can be swapped explains it, and the environment's arithmetic differs",
+    "environment": "the environment of now gives the recorded model; the restored one does not",
     "randomness": "trained twice alike, it gave two models",
     "unexplained": "nothing that was recorded explains it",
 }
@@ -38,11 +40,16 @@ def print_reproduction(found: Reproduction) -> None:
         f"{recorded.recipe.seed}, {counted(recorded.threads, 'thread')}; tolerance: {TIER}"
     )
     _print_comparison(found.comparison)
-    _print_environment(found.environment)
+    _print_environment(found)
     for culprit in found.culprits:
-        output.print(f"[bold]Culprit: {culprit}[/]: {_MEANING[culprit]}.")
+        output.print(f"[bold]Culprit: {culprit}[/]: {_meaning(culprit, found)}.")
+    for line in found.evidence:
+        output.print(f"  {escape(line)}.", soft_wrap=True)
     output.print()
     _print_today(found.today)
+    if found.seeds:
+        output.print()
+        _print_seeds(found.seeds)
 
 
 def _print_comparison(comparison: Comparison) -> None:
@@ -51,17 +58,27 @@ def _print_comparison(comparison: Comparison) -> None:
     )
 
 
-def _print_environment(environment: EnvironmentDiff) -> None:
-    differences = environment.differences
+def _meaning(culprit: Culprit, found: Reproduction) -> str:
+    swapped = found.today.trials is not None and any(
+        trial.factor == culprit and trial.from_recorded.same for trial in found.today.trials.trials
+    )
+    return _COMPARED_ONLY if culprit == "environment" and not swapped else _MEANING[culprit]
+
+
+def _print_environment(found: Reproduction) -> None:
+    environment, differences = found.environment, found.environment.differences
+    where = "environment" if found.second is None else "second environment"
     if not differences:
-        output.print("environment: as recorded.")
+        output.print(f"{where}: as recorded.")
     else:
         arithmetic = len(environment.arithmetic.differences)
-        output.print(f"environment: {counted(len(differences), 'difference')}, {arithmetic} in arithmetic.")
+        output.print(f"{where}: {counted(len(differences), 'difference')}, {arithmetic} in arithmetic.")
     for difference in differences[:_ENVIRONMENT_LINES]:
         output.print(f"  {escape(str(difference))} ({difference.tier})")
     if environment.unknown:
         output.print(f"  {escape(unknown_text(environment))}.")
+    if found.second is None and any(each.part.startswith(("package ", "Python")) for each in differences):
+        output.print("  Packages are compared, not swapped: --environment build (or DIR) trains in the recorded ones.")
 
 
 def _print_today(today: AsOfToday) -> None:
@@ -104,3 +121,31 @@ def _factors(trials: Trials) -> Iterator[dict[str, str]]:
             "seen in": line.thing,
             "": escape(line.detail),
         }
+
+
+def _print_seeds(seeds: Mapping[str, SeedBand]) -> None:
+    band = next(iter(seeds.values()))
+    output.print(f"What the seed alone moves, over {counted(len(band.values), 'other seed')}; band: {BAND}.")
+    print_table([{"metric": name, **_band(found)} for name, found in seeds.items()])
+    observed = band.observed
+    if observed is None:
+        output.print("gap: none was observed, as today's training could not be tried.")
+    elif not observed.same_data:
+        output.print(
+            f"{escape(observed.against)} was trained or measured on other rows or values: its gap is not of seed alone."
+        )
+
+
+def _band(band: SeedBand) -> dict[str, str]:
+    low, high = band.band
+    shown = {
+        "mean": f"{band.mean:.4f}",
+        "std": f"{band.std:.2g}",
+        "min - max": f"{min(band.values.values()):.4f} - {max(band.values.values()):.4f}",
+        "band": f"{low:.4f} - {high:.4f}",
+    }
+    if band.observed is None:
+        return shown
+    verdict = "[green]inside[/]" if band.inside else "[red]outside[/]"
+    gap = f"{band.observed.gap:+.4f}, {verdict} ±{band.gap_band:.4f}"
+    return {**shown, f"gap to {escape(band.observed.against)}": gap}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,10 @@ from typing import Any
 
 from trueup.datasets.snapshot import Snapshot
 from trueup.errors import ModelError
-from trueup.models.environment import VARIABLES, Environment
 from trueup.models.tracking import LoggedRun, Tracking
 from trueup_training.recipe_toml import to_toml
 from trueup_training.recorded import RESULT_FILES
+from trueup_training.runtime import PROCESS_VARIABLES, Runtime
 
 SOURCES = ("platform", "training", "serving")
 """Where trueup's own sources lie in a tree that has them; in any other, the installed trueup trains."""
@@ -28,24 +27,24 @@ SOURCES = ("platform", "training", "serving")
 
 @dataclass(frozen=True)
 class Training:
-    """recipe: as JSON. code: root of the tree whose sources are used. repo: the Feast repository in it.
-
-    environment: whose thread and kernel variables and hash seed the process gets.
-    """
+    """recipe: as JSON. code: root of the tree whose sources are used. repo: the Feast repository in it."""
 
     recipe: Mapping[str, Any]
     snapshot: Snapshot
     code: Path
     repo: Path
     threads: int
-    environment: Environment
+    runtime: Runtime
 
 
-def retrain(training: Training, scratch: Path) -> LoggedRun:
-    """Trains, and returns the run it logged to the store in `scratch`. Raises ModelError that says why it could not."""
+def retrain(training: Training, scratch: Path, *, store: str = "mlflow.db") -> LoggedRun:
+    """Trains, and returns the run it logged to the store in `scratch`. Raises ModelError that says why it could not.
+
+    store: the SQLite file; one for each interpreter, as each MLflow lays out a file in its own way.
+    """
     recipe = scratch / "recipe.toml"
     recipe.write_text(to_toml(training.recipe), encoding="utf-8")
-    uri = f"sqlite:///{scratch.resolve()}/mlflow.db"
+    uri = f"sqlite:///{scratch.resolve()}/{store}"
     options = {
         "--repo": training.repo,
         "--tracking-uri": uri,
@@ -53,8 +52,8 @@ def retrain(training: Training, scratch: Path) -> LoggedRun:
         "--ledger": scratch / "none.sqlite",
         "--threads": training.threads,
     }
-    command = [sys.executable, "-m", "trueup", "train", str(recipe), "--json"]
-    done = subprocess.run(  # noqa: S603 - our own interpreter and command
+    command = [str(training.runtime.python), "-m", "trueup", "train", str(recipe), "--json"]
+    done = subprocess.run(  # noqa: S603 - an interpreter that the user named or that runs this, and our own command
         [*command, *(str(word) for option in options.items() for word in option)],
         cwd=scratch,
         env=_variables(training),
@@ -62,6 +61,7 @@ def retrain(training: Training, scratch: Path) -> LoggedRun:
         capture_output=True,
         text=True,
         encoding="utf-8",
+        errors="replace",  # a training in another locale may say what is no UTF-8
     )
     try:
         run_id = json.loads(done.stdout)["run_id"]
@@ -75,13 +75,7 @@ def retrain(training: Training, scratch: Path) -> LoggedRun:
 
 
 def _variables(training: Training) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    kept = {name: value for name, value in os.environ.items() if name not in PROCESS_VARIABLES}
     sources = [training.code / name for name in SOURCES] if (training.code / "platform" / "trueup").is_dir() else []
-    path = [*map(str, sources), *filter(None, [kept.get("PYTHONPATH")])]
-    seed = training.environment.hash_seed
-    return {
-        **kept,
-        **dict(training.environment.variables),
-        **({"PYTHONPATH": os.pathsep.join(path)} if path else {}),
-        **({"PYTHONHASHSEED": seed} if seed.isdecimal() else {}),
-    }
+    path = [*map(str, sources), *filter(None, [kept.get("PYTHONPATH")]), *map(str, training.runtime.paths)]
+    return {**kept, **training.runtime.variables, **({"PYTHONPATH": os.pathsep.join(path)} if path else {})}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,11 +15,13 @@ from feast import FeatureStore
 from trueup.contracts.contract import FeatureContract
 from trueup.contracts.extract import extract_contract
 from trueup.datasets.spec import DatasetSpec
+from trueup.models.environment import Environment, take_environment
 from trueup.parity.snapshots import SnapshotDifference
 from trueup.wording import counted
 from trueup_training.factors import Factor
 from trueup_training.recipe import Recipe, load_recipe
 from trueup_training.recorded import RecordedRun
+from trueup_training.runtime import Runtime, moved_environment, moved_threads, own_variables
 from trueup_training.worktree import Checkout, CodeChange
 
 _LINES = 8
@@ -29,6 +33,7 @@ class Today:
     """recipe: of the file, or the recorded one where there is no file. contract: of the registry as it is applied.
 
     spec: what the recipe reads, under the recorded pinned instant: to pin it to now would move the data by itself.
+    environment: of this process, which is what a training would be started from; runtime: what of it can be swapped.
     """
 
     recipe: Recipe
@@ -37,6 +42,16 @@ class Today:
     spec: DatasetSpec
     threads: int
     code: CodeChange
+    environment: Environment
+    runtime: Runtime
+
+
+@dataclass(frozen=True)
+class AsRecorded:
+    """What a training as recorded ran in, here. environment: as it found it itself, after all was restored."""
+
+    environment: Environment
+    runtime: Runtime
 
 
 def take_today(recorded: RecordedRun, tree: Checkout, repo: Path, *, recipe_file: Path | None, threads: int) -> Today:
@@ -53,10 +68,14 @@ def take_today(recorded: RecordedRun, tree: Checkout, repo: Path, *, recipe_file
         spec=recipe.dataset(recorded.snapshot.manifest.spec.pinned),
         threads=threads,
         code=tree.change(without=file),
+        environment=take_environment(),
+        runtime=Runtime(Path(sys.executable), own_variables(os.environ)),
     )
 
 
-def moved_factors(recorded: RecordedRun, today: Today, data: SnapshotDifference) -> dict[Factor, tuple[str, ...]]:
+def moved_factors(
+    recorded: RecordedRun, today: Today, data: SnapshotDifference, again: AsRecorded
+) -> dict[Factor, tuple[str, ...]]:
     """Factor -> the evidence that it is not as it was, lines; those that are as they were are left out.
 
     data: from the recorded snapshot to what its own definitions give of the sources as they are now.
@@ -66,7 +85,8 @@ def moved_factors(recorded: RecordedRun, today: Today, data: SnapshotDifference)
         "code": (*today.code.stat[-_LINES:], *_definitions(recorded, today)),
         "recipe": tuple(_changes(_without_seed(recorded.recipe), _without_seed(today.recipe))),
         "seed": tuple(_changes({"seed": recorded.recipe.seed}, {"seed": today.recipe.seed})),
-        "threads": tuple(_changes({"threads": recorded.threads}, {"threads": today.threads})),
+        "threads": tuple(moved_threads(again.runtime, today.runtime, (recorded.threads, today.threads))),
+        "environment": tuple(moved_environment(again.environment, today.environment)),
     }
     return {factor: lines for factor, lines in found.items() if lines}
 

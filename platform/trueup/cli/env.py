@@ -136,6 +136,7 @@ def _parts(taken: Environment) -> Iterator[tuple[str, str]]:
         words = (pool.version, pool.architecture, counted(pool.threads, "thread"))
         yield f"{pool.api} {pool.library}", " ".join(filter(None, words))
     yield from taken.variables
+    yield from taken.text_variables or ()
     yield "locale", taken.locale.replace(";", " ")
     yield "encoding", taken.encoding
     yield "time zone", taken.time_zone

@@ -26,8 +26,9 @@ from trueup.errors import InputError, ModelError
 from trueup.hashing import digest
 from trueup.models.distributions import installed
 
-FORMAT = 2
-"""Version of the JSON form. 1, which had no number: packages by version alone, no CPU features and no image."""
+FORMAT = 3
+"""Version of the JSON form. 1, which had no number: packages by version alone, no CPU features and no image. 1 and 2:
+no variables of text and time."""
 
 IMAGE_DIGEST = "TRUEUP_IMAGE_DIGEST"
 """Environment variable with the container image's digest. A process cannot ask for it, so the orchestrator sets it."""
@@ -65,6 +66,24 @@ VARIABLES = (
 )
 """Environment variables that set threads or choose arithmetic kernels."""
 
+TEXT_VARIABLES = (
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_COLLATE",
+    "LC_CTYPE",
+    "LC_MESSAGES",
+    "LC_MONETARY",
+    "LC_NUMERIC",
+    "LC_TIME",
+    "TZ",
+    "PYTHONUTF8",
+    "PYTHONCOERCECLOCALE",
+)
+"""Environment variables that choose locale, encoding and time zone: by them the same can be had again."""
+
+HASH_SEED = "PYTHONHASHSEED"
+
 
 @dataclass(frozen=True)
 class ThreadPool:
@@ -95,7 +114,8 @@ class Environment:
 
     os: name and kernel release. libc: the C library, whose `exp` and `log` Python and others call. cpus: those this
     process may use. cpu_features: instruction sets that NumPy chooses its kernels by. packages, variables: sorted by
-    name; what is not installed or not set is left out. locale: the C library's, by category. hash_seed: `random`
+    name; what is not installed or not set is left out. text_variables: as variables, of `TEXT_VARIABLES`. locale: the C
+    library's, by category. hash_seed: `random`
     unless PYTHONHASHSEED fixes it. image: digest of the container image, as `TRUEUP_IMAGE_DIGEST` has it.
     """
 
@@ -108,6 +128,7 @@ class Environment:
     packages: tuple[Package, ...]
     thread_pools: tuple[ThreadPool, ...]
     variables: tuple[tuple[str, str], ...]
+    text_variables: tuple[tuple[str, str], ...] | None
     locale: str
     encoding: str
     time_zone: str
@@ -126,15 +147,16 @@ class Environment:
             "packages": {item.name: {"version": item.version, "hash": item.hash} for item in self.packages},
             "thread_pools": [asdict(pool) for pool in self.thread_pools],
             "variables": dict(self.variables),
+            "text_variables": None if self.text_variables is None else dict(self.text_variables),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Environment:
-        """Of this form or the one before, whose absent parts are None. Raises ModelError for anything else."""
+        """Of this form or those before, whose absent parts are None. Raises ModelError for anything else."""
         form = data.get("format", 1)
-        if form not in (1, FORMAT):
+        if form not in range(1, FORMAT + 1):
             raise ModelError(
-                f"environment format {form!r} cannot be read; this version reads 1 and {FORMAT}.",
+                f"environment format {form!r} cannot be read; this version reads 1 to {FORMAT}.",
                 hint="Use the version of trueup that wrote it, or a newer one.",
             )
         try:
@@ -181,10 +203,11 @@ def take_environment(variables: Mapping[str, str] | None = None) -> Environment:
         ),
         thread_pools=_thread_pools(),
         variables=tuple(sorted((name, given[name]) for name in VARIABLES if name in given)),
+        text_variables=tuple(sorted((name, given[name]) for name in TEXT_VARIABLES if name in given)),
         locale=locale.setlocale(locale.LC_ALL),  # without a second argument it only asks
         encoding=sys.getfilesystemencoding(),
         time_zone=f"{'/'.join(time.tzname)} (UTC{-time.timezone / 3600:+g})",
-        hash_seed=given.get("PYTHONHASHSEED", "random"),
+        hash_seed=given.get(HASH_SEED, "random"),
         image=_image(given.get(IMAGE_DIGEST, "")),
     )
 
@@ -204,8 +227,10 @@ def _from_1(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    text = data.get("text_variables")
     return {
         **data,
+        "text_variables": None if text is None else sorted(text.items()),
         "packages": [{"name": name, **rest} for name, rest in sorted(data["packages"].items())],
         "variables": sorted(data["variables"].items()),
     }

@@ -50,6 +50,7 @@ _RANKING: tuple[tuple[str, Tier], ...] = (
     ("encoding", "text and time"),
     ("time zone", "text and time"),
     ("hash seed", "text and time"),
+    ("text variable", "text and time"),
     ("package", "rest"),
     ("Python patch", "rest"),
     ("thread variable", "rest"),
@@ -252,6 +253,22 @@ def _variables(a: Environment, b: Environment) -> Iterator[Difference]:
         yield from _part(kind, of_a.get(name), of_b.get(name), name=name)
 
 
+def _text_variables(a: Environment, b: Environment) -> Iterator[Difference]:
+    """They choose what locale, encoding and time zone are the effect of, and more that a program may ask for."""
+    if a.text_variables is None or b.text_variables is None:
+        mine, theirs = (
+            UNKNOWN if side is None else " ".join(f"{name}={value}" for name, value in side) or None
+            for side in (a.text_variables, b.text_variables)
+        )
+        return _part("text variable", mine, theirs, name="variables of text and time")
+    return _each_text_variable(dict(a.text_variables), dict(b.text_variables))
+
+
+def _each_text_variable(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[Difference]:
+    for name in sorted(a.keys() | b.keys()):
+        yield from _part("text variable", a.get(name), b.get(name), name=name)
+
+
 def _threads(environment: Environment) -> Mapping[tuple[str, str], int]:
     """How many threads each kind of library has in all."""
     found: Counter[tuple[str, str]] = Counter()
@@ -285,6 +302,7 @@ _COMPARED: Mapping[str, _Compare] = {
     "packages": _packages,
     "thread_pools": _thread_pools,
     "variables": _variables,
+    "text_variables": _text_variables,
     "locale": _locale,
     "encoding": _field("encoding", "encoding"),
     "time_zone": _field("time zone", "time_zone"),

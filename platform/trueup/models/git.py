@@ -19,13 +19,14 @@ class GitState:
 
     dirty: something differs from the commit, untracked files included, ignored ones not. diff: a binary patch
     that `git apply` turns the commit into the tree with, new files included; None when clean, or when `problem`
-    says why it was not kept.
+    says why it was not kept. inside: the folder's own path in the repository, `.` for its root.
     """
 
     commit: str | None
     dirty: bool
     diff: bytes | None = None
     problem: str | None = None
+    inside: str | None = None
 
 
 def git_state(folder: Path) -> GitState:
@@ -34,19 +35,21 @@ def git_state(folder: Path) -> GitState:
         return GitState(None, dirty=False, problem="git is not installed")
     try:
         root = Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel")).rstrip("\n"))
+        inside = os.fsdecode(_git(folder, "rev-parse", "--show-prefix")).rstrip("\n").rstrip("/") or "."
         commit = _git(root, "rev-parse", "--verify", "HEAD^{commit}").decode().strip()
         dirty = bool(_git(root, "status", "--porcelain", "-z", "--untracked-files=normal"))
     except subprocess.CalledProcessError as error:
         return GitState(None, dirty=False, problem=_first_line(error))
     if not dirty:
-        return GitState(commit, dirty=False)
+        return GitState(commit, dirty=False, inside=inside)
     try:
         diff = _diff(root)
     except subprocess.CalledProcessError as error:
-        return GitState(commit, dirty=True, problem=f"no diff: {_first_line(error)}")
+        return GitState(commit, dirty=True, problem=f"no diff: {_first_line(error)}", inside=inside)
     if len(diff) > MAX_DIFF:
-        return GitState(commit, dirty=True, problem=f"the diff of {len(diff):,} bytes is over {MAX_DIFF:,}: not kept")
-    return GitState(commit, dirty=True, diff=diff)
+        problem = f"the diff of {len(diff):,} bytes is over {MAX_DIFF:,}: not kept"
+        return GitState(commit, dirty=True, problem=problem, inside=inside)
+    return GitState(commit, dirty=True, diff=diff, inside=inside)
 
 
 def _diff(root: Path) -> bytes:

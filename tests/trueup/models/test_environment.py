@@ -90,6 +90,7 @@ def test_what_the_process_did_before_does_not_change_it() -> None:
         ("packages", (Package("numpy", "1.0", None),)),
         ("thread_pools", (ThreadPool("blas", "libmkl", None, None, 3),)),
         ("variables", (("OMP_NUM_THREADS", "3"),)),
+        ("text_variables", (("TZ", "Asia/Kathmandu"),)),
         ("locale", "tr_TR.UTF-8"),
         ("encoding", "latin-1"),
         ("time_zone", "NPT/NPT (UTC+5.75)"),
@@ -104,6 +105,8 @@ def test_every_difference_changes_the_hash(name: str, value: Any) -> None:
 def test_thread_variables_and_the_hash_seed_are_read_from_the_given_variables() -> None:
     taken = take_environment({"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "HOME": "/nowhere"})
     assert taken.variables == (("OMP_NUM_THREADS", "1"),)
+    assert taken.text_variables == ()
+    assert take_environment({"TZ": "UTC", "LC_ALL": "C"}).text_variables == (("LC_ALL", "C"), ("TZ", "UTC"))
     assert taken.hash_seed == "0"
     assert take_environment({}).hash_seed == "random"
 
@@ -138,11 +141,17 @@ def test_the_processor_features_are_those_numpy_dispatches_on() -> None:
 def test_the_form_before_is_read_and_what_it_had_not_is_unknown() -> None:
     read = read_environment(json.dumps(OLD).encode())
     assert (read.os, read.libc) == ("Linux 6.1.0", "glibc 2.36")
-    assert (read.cpu_features, read.image) == (None, None)
+    assert (read.cpu_features, read.image, read.text_variables) == (None, None, None)
     assert read.packages == (Package("duckdb", "1.4.0", None), Package("numpy", "2.4.6", None))
     assert read.variables == (("OMP_NUM_THREADS", "2"),)
     assert read.thread_pools == (ThreadPool("openmp", "libgomp", None, None, 2),)
     assert Environment.from_json(read.to_json()) == read
+
+
+def test_the_form_without_variables_of_text_and_time_is_read() -> None:
+    taken = take_environment()
+    before = {name: value for name, value in taken.to_json().items() if name != "text_variables"}
+    assert Environment.from_json({**before, "format": 2}) == dataclasses.replace(taken, text_variables=None)
 
 
 def test_a_system_whose_c_library_had_no_name_has_an_unknown_one() -> None:
@@ -155,7 +164,7 @@ def test_a_system_whose_c_library_had_no_name_has_an_unknown_one() -> None:
         (b"", "is not JSON"),
         (b"[]", "is a list; expected a JSON object"),
         (b"{}", r"cannot be read \(KeyError: 'os'\)"),
-        (json.dumps({**OLD, "format": 3}).encode(), "format 3 cannot be read; this version reads 1 and 2"),
+        (json.dumps({**OLD, "format": 4}).encode(), "format 4 cannot be read; this version reads 1 to 3"),
         (json.dumps({**OLD, "cpus": "many"}).encode(), "cannot be read: cpus: "),
         (json.dumps({**OLD, "packages": ["numpy"]}).encode(), "cannot be read"),
         (json.dumps({**OLD, "thread_pools": [{}]}).encode(), r"cannot be read: thread_pools\.0\.api"),

@@ -26,6 +26,7 @@ BASE = Environment(
     packages=(Package("feast", "0.67.0", "f" * 64), Package("numpy", "2.4.6", "a" * 64)),
     thread_pools=(SCIPYS, NUMPYS, OPENMP),
     variables=(),
+    text_variables=(("LANG", "C.UTF-8"),),
     locale="LC_CTYPE=C.UTF-8;LC_NUMERIC=C;LC_COLLATE=C",
     encoding="utf-8",
     time_zone="UTC/UTC (UTC+0)",
@@ -47,6 +48,7 @@ CHANGES: dict[str, tuple[Any, str, str]] = {
         "arithmetic",
     ),
     "variables": ((("NPY_DISABLE_CPU_FEATURES", "AVX2"),), "NPY_DISABLE_CPU_FEATURES", "arithmetic"),
+    "text_variables": ((("LANG", "C.UTF-8"), ("TZ", "CET")), "TZ", "text and time"),
     "locale": ("LC_CTYPE=C.UTF-8;LC_NUMERIC=de_DE;LC_COLLATE=C", "locale LC_NUMERIC", "text and time"),
     "encoding": ("latin-1", "encoding", "text and time"),
     "time_zone": ("CET/CEST (UTC+1)", "time zone", "text and time"),
@@ -82,6 +84,8 @@ _environments = st.builds(
     variables=st.dictionaries(st.sampled_from(["OMP_NUM_THREADS", "MKL_CBWR"]), _words).map(
         lambda found: tuple(sorted(found.items()))
     ),
+    text_variables=st.none()
+    | st.dictionaries(st.sampled_from(["LANG", "TZ"]), _words).map(lambda found: tuple(sorted(found.items()))),
     locale=st.sampled_from(["C", "de_DE", "LC_CTYPE=C;LC_TIME=C", "LC_CTYPE=C;LC_TIME=de_DE"]),
     encoding=_words,
     time_zone=_words,
@@ -168,6 +172,7 @@ def test_the_order_is_by_what_can_change_most() -> None:
         "encoding",
         "time zone",
         "hash seed",
+        "TZ",
         "CPUs",
         "operating system",
         "image",

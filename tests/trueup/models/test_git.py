@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,8 @@ def test_a_clean_tree_is_its_commit(repo: Path) -> None:
 
 def test_a_folder_inside_stands_for_the_whole_repository(repo: Path) -> None:
     (repo / "a.sql").write_text("SELECT 2\n")
-    assert git_state(repo / "sub") == git_state(repo)
+    assert git_state(repo / "sub") == replace(git_state(repo), inside="sub")
+    assert git_state(repo).inside == "."
     assert git_state(repo / "sub").dirty
 
 

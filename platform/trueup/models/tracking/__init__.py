@@ -22,26 +22,26 @@ from trueup.instants import as_utc, format_instant
 from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
 from trueup.models.environment import Environment, read_environment
+from trueup.models.tracking.estimator import ESTIMATOR_FILE, TRUSTED_TYPES, load_estimator
 from trueup.models.tracking.quiet import quiet
 from trueup.models.tracking.records import (
     CARD_FILE,
     DIFF_FILE,
     ENVIRONMENT_FILE,
-    ESTIMATOR_FILE,
     EXPERIMENT,
+    GIT_PATH_TAG,
     RECIPE_FILE,
     REPRODUCED_TAG,
     REPRODUCTIONS,
     REQUIREMENTS,
     RUN_CARD_FILE,
-    TRUSTED_TYPES,
     Dataset,
     LoggedModel,
     LoggedRun,
     Registered,
     TrainingRun,
 )
-from trueup.models.tracking.saving import dataset_input, load_estimator, pretty, run_tags, save_model, write_run_files
+from trueup.models.tracking.saving import dataset_input, pretty, run_tags, save_model, write_run_files
 from trueup.models.tracking.store import ABSENT, TRAIN, Store, model_id, registered
 
 with quiet():
@@ -55,6 +55,7 @@ __all__ = [
     "ENVIRONMENT_FILE",
     "ESTIMATOR_FILE",
     "EXPERIMENT",
+    "GIT_PATH_TAG",
     "RECIPE_FILE",
     "REPRODUCED_TAG",
     "REPRODUCTIONS",
@@ -190,7 +191,9 @@ class Tracking:
         with self._store.client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
             version = self._store.version(client, model, ref)
             card = self._store.card(client, version, scratch)
-            return Bundle(card, load_estimator(self._store.download(client, version, ESTIMATOR_FILE, scratch), card))
+            return Bundle(
+                card, load_estimator(self._store.download(client, version, ESTIMATOR_FILE, scratch).read_bytes(), card)
+            )
 
     def load_file(self, model: str, ref: str | int | None, name: str) -> bytes:
         """What was kept under a name of `TrainingRun.files`; ModelError when the model has no such file."""
@@ -245,7 +248,7 @@ class Tracking:
                 files = self._store.run_artifacts(client, run_id, scratch)
                 location = client.get_logged_model(model_id(run)).artifact_location
                 card = replace(ModelCard.from_json(json.loads(files[RUN_CARD_FILE])), run_id=run_id)
-                estimator = load_estimator(self._store.fetch(f"{location}/{ESTIMATOR_FILE}", scratch), card)
+                estimator = self._store.fetch(f"{location}/{ESTIMATOR_FILE}", scratch).read_bytes()
             except (MlflowException, OSError, LookupError, ValueError) as error:
                 raise self._store.gone(
                     error, f"{name}: its files are gone or damaged ({error}).", hint=TRAIN
@@ -257,7 +260,8 @@ class Tracking:
                 tags=run.data.tags,
                 files=files,
                 kept={name: content for name, content in found.items() if content is not None},
-                bundle=Bundle(card, estimator),
+                card=card,
+                estimator=estimator,
             )
 
     def log_parity(

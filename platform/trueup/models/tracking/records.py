@@ -13,11 +13,11 @@ from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
 from trueup.models.environment import Environment
 from trueup.models.git import GitState
+from trueup.models.tracking.estimator import load_estimator
 
 EXPERIMENT = "trueup"
 CARD_FILE = "trueup_card.json"
 """The card's name in the model's own folder."""
-ESTIMATOR_FILE = "model.skops"
 ENVIRONMENT_FILE = "environment.json"
 """The environment's name among the artifacts of the run that trained a model."""
 RECIPE_FILE = "recipe.json"
@@ -28,8 +28,8 @@ REPRODUCTIONS = "reproductions"
 """Folder among the artifacts of a run: one file each time it was trained again, named by the instant."""
 REPRODUCED_TAG = "trueup.reproduced"
 """Of a run: the verdict that was kept last, for people; the record is what counts."""
-TRUSTED_TYPES = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
-"""Beyond what skops trusts by itself. Ours when loading too: a model does not choose what is trusted."""
+GIT_PATH_TAG = "trueup.git_path"
+"""Of a run: where in its git repository the Feast repository lay; `.` for the root itself."""
 REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
 """What a model needs to predict outside trueup. Named here, because MLflow's inference of them takes 17 s."""
 
@@ -79,7 +79,8 @@ class LoggedRun:
     """A finished training as the store has it: what `TrainingRun` left.
 
     files: name -> content of the run's own artifacts (`ENVIRONMENT_FILE`, `RECIPE_FILE`, `DIFF_FILE`...). kept: of what
-    was asked for of `TrainingRun.files`; what the model was kept without is left out.
+    was asked for of `TrainingRun.files`; what the model was kept without is left out. estimator: its file, which only
+    the libraries it was written with are sure to load.
     """
 
     run_id: str
@@ -87,7 +88,12 @@ class LoggedRun:
     tags: Mapping[str, str]
     files: Mapping[str, bytes]
     kept: Mapping[str, bytes]
-    bundle: Bundle
+    card: ModelCard
+    estimator: bytes
+
+    def bundle(self) -> Bundle:
+        """Its model, ready to predict. Raises ModelError when its file cannot be loaded here."""
+        return Bundle(self.card, load_estimator(self.estimator, self.card))
 
 
 @dataclass(frozen=True)

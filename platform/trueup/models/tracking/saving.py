@@ -11,19 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trueup.errors import ModelError
 from trueup.hashing import canonical_json
 from trueup.instants import format_instant
-from trueup.models.card import ModelCard
+from trueup.models.tracking.estimator import TRUSTED_TYPES
 from trueup.models.tracking.quiet import quiet
 from trueup.models.tracking.records import (
     CARD_FILE,
     DIFF_FILE,
     ENVIRONMENT_FILE,
+    GIT_PATH_TAG,
     RECIPE_FILE,
     REQUIREMENTS,
     RUN_CARD_FILE,
-    TRUSTED_TYPES,
     Dataset,
     TrainingRun,
 )
@@ -58,6 +57,8 @@ def run_tags(run: TrainingRun) -> dict[str, str]:
         "trueup.git_commit": card.git_commit or "unknown",
         "trueup.git_dirty": str(card.git_dirty).lower(),
     }
+    if run.git.inside is not None:
+        tags[GIT_PATH_TAG] = run.git.inside
     if run.git.problem is not None:
         tags["trueup.git_problem"] = run.git.problem
     if card.git_commit is not None:
@@ -125,20 +126,6 @@ def _signature(example: pd.DataFrame) -> ModelSignature:
         for name in example.columns
     ]
     return ModelSignature(Schema([*columns]), Schema([TensorSpec(np.dtype(np.float64), (-1, 2))]))
-
-
-def load_estimator(path: Path, card: ModelCard) -> Any:
-    """The estimator in a skops file. Raises ModelError when it holds a type that is not trusted."""
-    import skops.io  # imports scikit-learn: only a process that loads a model pays for it
-    from skops.io.exceptions import UntrustedTypesFoundException
-
-    try:
-        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
-    except UntrustedTypesFoundException as error:
-        raise ModelError(
-            f"model {card}: its file holds types trueup does not trust: {error}",
-            hint="Such a file can run code when it is loaded. Train the model with `trueup train`.",
-        ) from error
 
 
 def pretty(document: Mapping[str, Any]) -> str:

@@ -12,8 +12,9 @@ from trueup.errors import ModelError
 from trueup.hashing import digest_bytes
 from trueup.models.card import ModelCard
 from trueup.models.store_uri import check_address, is_database, is_server, masked, sqlite_file
+from trueup.models.tracking.estimator import ESTIMATOR_FILE
 from trueup.models.tracking.quiet import quiet
-from trueup.models.tracking.records import CARD_FILE, ESTIMATOR_FILE, EXPERIMENT, Registered
+from trueup.models.tracking.records import CARD_FILE, EXPERIMENT, Registered
 from trueup.models.tracking.refusals import is_refusal, refusal
 
 with quiet():
