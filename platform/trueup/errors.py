@@ -39,6 +39,10 @@ class StoreError(TrueupError):
     """An online or offline store that cannot be reached or answered something impossible."""
 
 
+class UnavailableError(StoreError):
+    """A store that cannot be reached now, or did not answer in time. The same request may succeed later."""
+
+
 class ModelError(TrueupError):
     """A model, run or alias that cannot be found or used."""
 

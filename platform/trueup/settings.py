@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trueup.errors import InputError
@@ -13,6 +15,15 @@ class Settings(BaseSettings):
     """Paths and addresses every command shares. Relative paths are relative to the working directory."""
 
     model_config = SettingsConfigDict(env_prefix="TRUEUP_", extra="ignore")
+
+    def __init__(self, **given: Any) -> None:
+        """Raises InputError for a variable that cannot be what it is for."""
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = f"TRUEUP_{'_'.join(map(str, first['loc'])).upper()}"
+            raise InputError(name, f"{name}: {first['msg']} (got {first['input']!r}).") from error
 
     repo: Path = Path("feature_repo")
     """The Feast repository (the folder with feature_store.yaml)."""
@@ -26,6 +37,12 @@ class Settings(BaseSettings):
     """The materialization ledger; by default the one the repository's batch engine names."""
     gate_key: Path | None = None
     """The gate's key: private to sign verdicts (`trueup promote`); public is enough to check them."""
+    gate_latency_p99_ms: float = Field(default=250.0, gt=0)
+    """What the gate lets a server with the candidate take for a request of one row, at the 99th percentile."""
+    gate_error_rate: float = Field(default=0.001, ge=0, le=1)
+    """The share of requests that such a server may leave without an answer."""
+    gate_requests: int = Field(default=200, ge=1)
+    """How many requests of one row the gate sends it."""
     docs_url: str | None = None
     """Address of the page that describes the causes (`platform/trueup/parity/README.md`), for links in summaries."""
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -20,6 +21,7 @@ from pydantic_settings import (
 )
 
 from trueup.errors import InputError
+from trueup.eventlog.serving_version import Fallback, ServingVersion
 from trueup.eventlog.writer import LogLimits
 from trueup.experiments.design import Design, Variant
 from trueup.settings import Settings
@@ -27,6 +29,8 @@ from trueup.toml_files import read_toml
 
 PREFIX = "TRUEUP_SERVING_"
 _NESTED = "__"
+SERVICE_THREADS = 1
+"""Two would only take turns at Python's lock (measured in serving/README.md)."""
 
 ClockName = Literal["wall", "request"]
 """wall: features are read as of now. request: as of each request's own `X-Trueup-Now` header (a replay)."""
@@ -68,22 +72,36 @@ class LogConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """What a request may bring. More is refused before it is read."""
+    """What a request may bring, and how many may be under way at once. More is refused, never kept waiting."""
 
     max_rows: int = Field(default=500, ge=1)
     max_body_bytes: int = Field(default=1_048_576, ge=1)
+    concurrency: int = Field(default=64, ge=1)
 
 
 class ServerConfig(_Section):
     """Where to listen. `uds` (a unix socket's path) wins over host and port; port 0 takes a free one.
 
-    stop_seconds: how long running requests may take to end when the server is told to stop.
+    stop_seconds: how long running requests may take to end when the server is told to stop. workers: processes; there
+    is one.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     uds: Path | None = None
     stop_seconds: int = Field(default=30, ge=0)
+    workers: int = 1
+
+    @field_validator("workers")
+    @classmethod
+    def _one(cls, workers: int) -> int:
+        if workers != 1:
+            raise PydanticCustomError(
+                "one_worker",
+                "a server is one process, with a log and metrics of its own; for more, start more servers behind a "
+                "load balancer, they may share log_dir",
+            )
+        return workers
 
 
 class ServingConfig(BaseSettings):
@@ -101,13 +119,17 @@ class ServingConfig(BaseSettings):
     """Where served rows are logged."""
     clock: ClockName = "wall"
     online_timeout_seconds: float = Field(default=2.0, gt=0)
-    """How long one read of the online store may take; after that the request is answered with a 503."""
+    """How long one read of the online store may take; then `fallback` says what becomes of the request."""
+    fallback: Fallback = "refuse"
+    """refuse: it is answered with a 503. missing: it is predicted of missing features, and says so, as its rows do."""
+    alias_poll_seconds: float = Field(default=10.0, ge=0)
+    """How often the aliases are asked for, so that one that moves is followed; 0: at start only."""
     environment_check: EnvironmentCheck = "warn"
     """warn: log what differs and can change a number. refuse: do not start then, nor where it is not known."""
     gate_key: Path | None = Field(default_factory=lambda: Settings().gate_key)
-    """The gate's key; its public half is enough. With one, an alias whose model has no valid verdict is refused."""
+    """The gate's key; its public half is enough. An alias whose model has no valid verdict is refused."""
     allow_unverified: bool = False
-    """Serve such a model all the same, and say so in /readyz. For development."""
+    """Serve such a model all the same, without a key any model, and say so in /readyz. For development."""
     experiment: ExperimentConfig
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -137,6 +159,25 @@ class ServingConfig(BaseSettings):
                 f"({self.limits.max_rows}) rows scored by {models} models, which would always be dropped.",
             )
         return limits
+
+    def version(self, env: Mapping[str, str] = os.environ) -> ServingVersion:
+        """These settings as the log names them. env: of the process that serves."""
+        threads = env.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        return ServingVersion(
+            workers=self.server.workers,
+            service_threads=SERVICE_THREADS,
+            model_threads=int(threads) if threads.isdecimal() else None,
+            concurrency=self.limits.concurrency,
+            max_rows=self.limits.max_rows,
+            max_body_bytes=self.limits.max_body_bytes,
+            online_timeout_seconds=self.online_timeout_seconds,
+            stop_seconds=self.server.stop_seconds,
+            fallback=self.fallback,
+            clock=self.clock,
+            log_queue_rows=self.log.queue_rows,
+            log_batch_rows=self.log.batch_rows,
+            log_batch_seconds=self.log.batch_seconds,
+        )
 
 
 def load_config(

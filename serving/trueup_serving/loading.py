@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
 from feast import FeatureStore
 from feast.infra.online_stores.redis import RedisOnlineStoreConfig, RedisType
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from trueup.contracts.contract import FeatureContract
@@ -19,42 +20,95 @@ from trueup.experiments.design import Variant
 from trueup.features.online import OnlineReader
 from trueup.frame import EVENT_TIME, STATUS, FeatureFrame, Status
 from trueup.models.bundle import Bundle
-from trueup.models.tracking import Tracking
+from trueup.models.tracking import Registered, Tracking
 from trueup.settings import feature_repo
 from trueup.stores.redis_connection import Client, connect, store_errors
 from trueup_serving.config import ServingConfig
-from trueup_serving.environment_check import CheckEnvironment, environment_check
+from trueup_serving.environment_check import environment_check
 from trueup_serving.service import ServedModel, Service, predict
-from trueup_serving.verdict_check import CheckVerdict, verdict_check
+from trueup_serving.verdict_check import VerdictCheck
 
 
 def load_service(config: ServingConfig) -> Service:
-    """The service these settings describe; its log is not started yet.
+    """The service these settings describe; its log is not started yet. Raises what `Loader` and its `load` raise."""
+    return Loader(config).load()
 
-    Raises InputError for a setting, ModelError for a model that cannot be found or cannot predict (or, where the
-    settings refuse that, was trained in another environment), ContractError for a model whose features are not the
-    registry's, GateError for one that the gate did not let have its alias, StoreError for an online store that is not
-    Redis.
+
+class Loader:
+    """Makes the services of one server, one after the other: each of the models that its aliases name then.
+
+    Raises InputError for a setting, GateError for a gate's key that is not there or cannot be read, StoreError for an
+    online store that is not Redis.
     """
-    design, limits = config.design, config.log_limits
-    store = FeatureStore(repo_path=str(feature_repo(config.repo)))
-    tracking = Tracking(config.tracking_uri)
-    check = environment_check(config.environment_check, tracking)
-    allowed = verdict_check(config.gate_key, config.allow_unverified, tracking)
-    models = [_load(variant, tracking, store, check, allowed) for variant in design.variants]
-    contracts = {model.contract.hash: model.contract for model in models}
-    client = _client(store, config.online_timeout_seconds)
-    key_format = store.config.entity_key_serialization_version
-    return Service(
-        design=design,
-        models=models,
-        readers={
-            contract_hash: OnlineReader(contract, client=client, key_format=key_format)
-            for contract_hash, contract in contracts.items()
-        },
-        log=LogWriter(config.log_dir, contracts.values(), limits),
-        ping=_ping(client),
-    )
+
+    def __init__(self, config: ServingConfig) -> None:
+        self._design, self._limits = config.design, config.log_limits
+        self._config = config
+        self._repo = feature_repo(config.repo)
+        self._tracking = Tracking(config.tracking_uri)
+        self.verdicts = VerdictCheck(config.gate_key, config.allow_unverified, self._tracking)
+        self._environment = environment_check(config.environment_check, self._tracking)
+        store = self._store()
+        self._client = _client(store, config.online_timeout_seconds)
+        self._key_format = store.config.entity_key_serialization_version
+
+    def load(self) -> Service:
+        """A service of all variants; its log is not started yet.
+
+        Raises ModelError for a model that cannot be found or cannot predict (or, where the settings refuse that, was
+        trained in another environment), ContractError for a model whose features are not the registry's, GateError
+        for one that the gate did not let have its alias.
+        """
+        store = self._store()
+        models = [self.model(variant, self.resolve(variant), store) for variant in self._design.variants]
+        contracts = {model.contract.hash: model.contract for model in models}
+        log = LogWriter(self._config.log_dir, contracts.values(), self._limits, serving=self._config.version())
+        return Service(
+            self._design,
+            models,
+            {name: self._reader(contract) for name, contract in contracts.items()},
+            log,
+            _ping(self._client),
+            self._config.fallback,
+        )
+
+    def resolve(self, variant: Variant) -> Registered:
+        """The version that a variant's alias names now."""
+        return self._tracking.resolve(variant.model, variant.alias)
+
+    def model(self, variant: Variant, version: Registered, store: FeatureStore | None = None) -> ServedModel:
+        """A version with every check that a start makes. store: opened for it, if none is given: a registry that was
+        read before may have changed since."""
+        store = store or self._store()
+        # By its number: the alias may move between the check of the card and the loading of the model.
+        card = self._tracking.load_card(variant.model, version.version)
+        live = extract_contract(store, card.contract.service)
+        check_contract(str(version), card.contract, live)
+        verdict = self.verdicts.check(version, variant.alias)
+        environment = self._environment(version)
+        bundle = self._tracking.load_bundle(variant.model, version.version)
+        _check_predicts(bundle, live)
+        return ServedModel(variant, bundle, live, environment, verdict)
+
+    def with_models(self, before: Service, models: Sequence[ServedModel]) -> Service:
+        """The same server with other models: its log goes on, and takes in the contracts it has not had.
+
+        Raises StoreError, ContractError where the log cannot take a contract in.
+        """
+        readers = dict(before.readers)
+        wanted = {model.contract.hash: model.contract for model in models}
+        for name, contract in wanted.items():
+            if name not in readers:
+                readers[name] = self._reader(contract)
+            before.log.take_in(contract)
+        chosen = {name: readers[name] for name in wanted}
+        return Service(before.design, models, chosen, before.log, before.ping, before.fallback)
+
+    def _store(self) -> FeatureStore:
+        return FeatureStore(repo_path=str(self._repo))
+
+    def _reader(self, contract: FeatureContract) -> OnlineReader:
+        return OnlineReader(contract, client=self._client, key_format=self._key_format)
 
 
 def check_contract(model: str, trained: FeatureContract, live: FeatureContract) -> None:
@@ -67,21 +121,6 @@ def check_contract(model: str, trained: FeatureContract, live: FeatureContract) 
             hint="Train a new version on the definitions as they are and move the alias to it, or restore the "
             "definitions it was trained on and run `feast apply`.",
         )
-
-
-def _load(
-    variant: Variant, tracking: Tracking, store: FeatureStore, check: CheckEnvironment, allowed: CheckVerdict
-) -> ServedModel:
-    # Resolved once: the alias may move between the check of the card and the loading of the model.
-    version = tracking.resolve(variant.model, variant.alias)
-    card = tracking.load_card(variant.model, version.version)
-    live = extract_contract(store, card.contract.service)
-    check_contract(f"{variant.model}@{version.version}", card.contract, live)
-    verdict = allowed(version, variant.alias)
-    environment = check(version)
-    bundle = tracking.load_bundle(variant.model, version.version)
-    _check_predicts(bundle, live)
-    return ServedModel(variant, bundle, live, environment, verdict)
 
 
 def _check_predicts(bundle: Bundle, contract: FeatureContract) -> None:
@@ -116,8 +155,8 @@ def _client(store: FeatureStore, timeout: float) -> Client:
     client = connect(online.connection_string, repo_path=store.config.repo_path)
     options = client.connection_pool.connection_kwargs
     options["socket_timeout"] = options["socket_connect_timeout"] = timeout
-    # Once more at once, for a connection that went stale while nobody asked.
-    client.set_retry(Retry(NoBackoff(), 1))
+    # Once more at once, for a connection that went stale while nobody asked; what took its time gets no more.
+    client.set_retry(Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)))
     return client
 
 

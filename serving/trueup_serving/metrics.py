@@ -7,14 +7,16 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from trueup.eventlog.serving_version import ServingVersion
 from trueup.eventlog.writer import LogWriter
+from trueup_serving.following import Current
 from trueup_serving.request_ids import HEADER, request_id_of
-from trueup_serving.service import Answer, Service
+from trueup_serving.service import Answer
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 OTHER = "other"
@@ -24,7 +26,8 @@ OTHER = "other"
 class Metrics:
     """One server's metrics, in a registry of its own."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, current: Current, version: ServingVersion) -> None:
+        service = current.served.service
         self.registry = CollectorRegistry()
         self.requests = Counter("trueup_requests", "Requests answered.", ["route", "code"], registry=self.registry)
         self.seconds = Histogram(
@@ -40,23 +43,30 @@ class Metrics:
             ["experiment", "variant"],
             registry=self.registry,
         )
-        info = Gauge(
-            "trueup_model_info",
-            "1 for each model that is served.",
-            ["variant", "model", "version", "alias", "contract_hash"],
+        self.fallbacks = Counter(
+            "trueup_fallback_rows",
+            "Rows answered without features, as the online store did not answer.",
+            ["experiment", "variant"],
+            registry=self.registry,
+        )
+        self.overloaded = Counter(
+            "trueup_overloaded_requests",
+            "Requests refused because as many as the server takes were under way.",
             registry=self.registry,
         )
         self._experiment = service.design.name
-        for name, model in service.models.items():
+        for name in service.models:
             self.assignments.labels(self._experiment, name)  # present from the start, at 0
-            model_name, version = model.ref
-            info.labels(name, model_name, version, model.variant.alias, model.contract.hash).set(1)
+            self.fallbacks.labels(self._experiment, name)
         self.registry.register(_LogCollector(service.log))
+        self.registry.register(_ServedCollector(current, version))
 
     def count(self, answers: Iterable[Answer]) -> None:
         """Rows that were answered."""
-        for variant, rows in Tally(answer.model.variant.name for answer in answers).items():
+        for (variant, fallback), rows in Tally((each.model.variant.name, each.fallback) for each in answers).items():
             self.assignments.labels(self._experiment, variant).inc(rows)
+            if fallback:
+                self.fallbacks.labels(self._experiment, variant).inc(rows)
 
 
 class _LogCollector(Collector):
@@ -78,6 +88,42 @@ class _LogCollector(Collector):
         yield GaugeMetricFamily(
             "trueup_log_healthy", "0 while the last write of the log failed.", int(state.error is None)
         )
+
+
+class _ServedCollector(Collector):
+    """What is served, how its aliases are followed, and under which settings; read when it is asked for."""
+
+    def __init__(self, current: Current, version: ServingVersion) -> None:
+        self._current = current
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
+        models, following = self._current.served.service.models, self._current.following
+        served = GaugeMetricFamily(
+            "trueup_model_info",
+            "1 for each model that is served.",
+            labels=["variant", "model", "version", "alias", "contract_hash"],
+        )
+        followed = GaugeMetricFamily(
+            "trueup_alias_followed",
+            "0 while a variant's model is not what its alias names, or lost its verdict.",
+            labels=["variant"],
+        )
+        for name, model in models.items():
+            served.add_metric([name, *model.ref, model.variant.alias, model.contract.hash], 1)
+            followed.add_metric([name], int(name not in following.problems))
+        polls = CounterMetricFamily("trueup_alias_polls", "Times the aliases were asked for.", labels=["outcome"])
+        polls.add_metric(["ok"], following.polls - following.failed)
+        polls.add_metric(["failed"], following.failed)
+        settings = self._version.to_json()
+        serving = GaugeMetricFamily(
+            "trueup_serving_info",
+            "1 for the settings that answers are given under.",
+            labels=["version", *settings],
+        )
+        serving.add_metric([self._version.hash, *map(str, settings.values())], 1)
+        swaps = CounterMetricFamily("trueup_model_swaps", "Versions that took the place of others.", following.swaps)
+        yield from (served, followed, polls, swaps, serving)
 
 
 class Measured:

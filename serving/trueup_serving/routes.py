@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -15,10 +16,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trueup.frame import FeatureFrame, Status
 from trueup.instants import Clock, format_instant
-from trueup_serving.config import ClockName, LimitsConfig
-from trueup_serving.environment_check import CheckedEnvironment
+from trueup_serving.config import ClockName, ServingConfig
+from trueup_serving.following import Current
 from trueup_serving.metrics import Metrics
 from trueup_serving.problems import FieldError, Problem, bad_field, documented
+from trueup_serving.readiness import Ready, ready_of
 from trueup_serving.request_ids import adopt, request_id_of
 from trueup_serving.schemas import (
     Body,
@@ -27,18 +29,12 @@ from trueup_serving.schemas import (
     FeatureValue,
     Prediction,
     PredictResponse,
-    Ready,
-    ReadyEnvironment,
-    ReadyLog,
-    ReadyVariant,
-    ReadyVerdict,
     RequestSchema,
     RowFeatures,
     check_instant,
     json_value,
 )
 from trueup_serving.service import RowError, ServedModel, Service
-from trueup_serving.verdict_check import CheckedVerdict
 
 PREDICT = "/v1/predict"
 FEATURES = "/v1/features"
@@ -47,22 +43,18 @@ READYZ = "/readyz"
 METRICS = "/metrics"
 NOW_HEADER = "X-Trueup-Now"
 
-_JSON = "application/json"
+JSON = "application/json"
 _T = TypeVar("_T")
+Kind = Callable[[RequestSchema], BodyType]
 
 
-def router(
-    service: Service,
-    schema: RequestSchema,
-    metrics: Metrics,
-    limits: LimitsConfig,
-    clock: Clock,
-    clock_name: ClockName,
-    executor: Executor,
-) -> APIRouter:
-    """All routes of the server. executor: where the service's work is done, so that the loop stays free."""
+def router(current: Current, metrics: Metrics, config: ServingConfig, clock: Clock, executor: Executor) -> APIRouter:
+    """All routes of the server. executor: where the service's work is done, so that the loop stays free.
+
+    A request takes what is served once, when it has come whole, and ends on it whatever is swapped in meanwhile.
+    """
     routes = APIRouter()
-    parameters = [_NOW_PARAMETER] if clock_name == "request" else []
+    described = {"parameters": [_NOW_PARAMETER]} if config.clock == "request" else {}
     asked_wrongly = (
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -71,12 +63,14 @@ def router(
         HTTPStatus.SERVICE_UNAVAILABLE,
     )
 
-    async def read(request: Request, kind: BodyType) -> tuple[Body, str, datetime]:
-        body = kind.parse(await _read_json(request, limits.max_body_bytes))
+    async def read(request: Request, kind: Kind) -> tuple[Service, Body, str, datetime]:
+        text = await _read_json(request, config.limits.max_body_bytes)
+        served = current.served
+        body = kind(served.schema).parse(text)
         if body.request_id is not None:
             adopt(request.scope, body.request_id)
-        now = _instant(request, clock, clock_name)
-        return body, request_id_of(request.scope), now
+        now = _instant(request, clock, config.clock)
+        return served.service, body, request_id_of(request.scope), now
 
     async def work(ask: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(executor, ask)
@@ -85,12 +79,13 @@ def router(
         PREDICT,
         summary="Predict for one or many entities",
         responses={200: {"model": PredictResponse}, **documented(*asked_wrongly)},
-        openapi_extra={"requestBody": _body(schema.predict, schema.example), "parameters": parameters},
+        openapi_extra=described,
     )
     async def predict(request: Request) -> Response:
         """Each row is answered by the model of the variant its unit is assigned to, and logged."""
-        body, request_id, now = await read(request, schema.predict)
-        answers = await work(lambda: _rows_named(lambda: service.predict(body.rows, request_id, now)))
+        service, body, request_id, now = await read(request, lambda schema: schema.predict)
+        arrived = time.monotonic()
+        answers = await work(lambda: _rows_named(lambda: service.predict(body.rows, request_id, now, arrived=arrived)))
         metrics.count(answers)
         return _json(
             PredictResponse(
@@ -103,6 +98,7 @@ def router(
                         variant=answer.model.variant.name,
                         model=answer.model.ref[0],
                         model_version=answer.model.ref[1],
+                        fallback=answer.fallback,
                     )
                     for row, answer in enumerate(answers)
                 ],
@@ -113,15 +109,16 @@ def router(
         FEATURES,
         summary="The features of one or many entities, for debugging",
         responses={200: {"model": FeaturesResponse}, **documented(*asked_wrongly)},
-        openapi_extra={"requestBody": _body(schema.features, schema.example), "parameters": parameters},
+        openapi_extra=described,
     )
     async def features(request: Request) -> Response:
         """What `/v1/predict` would read: values, statuses and event times. Nothing is scored or logged.
 
         `variant` names whose features; without it each row has those of the variant it is assigned to.
         """
-        body, request_id, now = await read(request, schema.features)
-        found = await work(lambda: _rows_named(lambda: service.features(body.rows, now, body.variant)))
+        service, body, request_id, now = await read(request, lambda schema: schema.features)
+        arrived = time.monotonic()
+        found = await work(lambda: _rows_named(lambda: service.features(body.rows, now, body.variant, arrived=arrived)))
         return _json(
             FeaturesResponse(
                 request_id=request_id,
@@ -133,7 +130,7 @@ def router(
     @routes.get(HEALTHZ, summary="Whether the process answers")
     async def healthz() -> Response:
         """Always 200. Whether it could answer a prediction is `/readyz`."""
-        return Response('{"status":"alive"}', media_type=_JSON)
+        return Response('{"status":"alive"}', media_type=JSON)
 
     @routes.get(
         READYZ,
@@ -141,10 +138,11 @@ def router(
         responses={200: {"model": Ready}, 503: {"model": Ready}},
     )
     async def readyz() -> Response:
-        """200 `ready` or `degraded` (answers, but loses log rows), 503 `unavailable` (the online store is away)."""
-        ready = await work(lambda: _ready(service))
+        """200 `ready`; 200 `degraded` (log rows are lost, an alias is not followed, or the online store is away and
+        the fallback answers); 503 `unavailable` (the online store is away)."""
+        ready = await work(lambda: ready_of(current, config))
         status = HTTPStatus.SERVICE_UNAVAILABLE if ready.status == "unavailable" else HTTPStatus.OK
-        return Response(ready.model_dump_json(), status, media_type=_JSON)
+        return Response(ready.model_dump_json(), status, media_type=JSON)
 
     @routes.get(METRICS, summary="Metrics for Prometheus", response_class=PlainTextResponse)
     async def scrape() -> Response:
@@ -164,22 +162,17 @@ _NOW_PARAMETER = {
 }
 
 
-def _body(kind: BodyType, example: dict[str, Any]) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{kind.name}"}
-    return {"required": True, "content": {_JSON: {"schema": schema, "example": example}}}
-
-
 def _json(body: PredictResponse | FeaturesResponse) -> Response:
-    return Response(body.model_dump_json(), media_type=_JSON)
+    return Response(body.model_dump_json(), media_type=JSON)
 
 
 async def _read_json(request: Request, most: int) -> bytes:
     """The body's bytes; Problem for another media type, a compressed body, or one longer than `most`."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != _JSON:
+    if media_type != JSON:
         got = f"got {media_type!a}" if media_type else "there is none"
         raise bad_field(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Content-Type", f"expected {_JSON}, {got}"
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Content-Type", f"expected {JSON}, {got}"
         )
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
@@ -258,58 +251,3 @@ def _row_features(row: int, model: ServedModel, frame: FeatureFrame) -> RowFeatu
             for view, feature in model.contract.features
         },
     )
-
-
-def _ready(service: Service) -> Ready:
-    readiness = service.readiness()
-    log = readiness.log
-    status = "unavailable" if not readiness.ready else "degraded" if log.error is not None else "ready"
-    return Ready(
-        status=status,
-        experiment=service.design.name,
-        shadow=service.design.shadow,
-        variants=[
-            ReadyVariant(
-                name=name,
-                model=model.ref[0],
-                version=model.ref[1],
-                alias=model.variant.alias,
-                weight=model.variant.weight,
-                feature_service=model.contract.service,
-                contract_hash=model.contract.hash,
-                environment=_ready_environment(model.environment),
-                verdict=_ready_verdict(model.verdict),
-            )
-            for name, model in service.models.items()
-        ],
-        log=ReadyLog(
-            healthy=log.error is None and not log.closed,
-            queued=log.queued,
-            written=log.written,
-            dropped=log.dropped,
-            failed=log.failed,
-            error=log.error,
-        ),
-        online_store=readiness.online_store or "reachable",
-    )
-
-
-def _ready_environment(checked: CheckedEnvironment | None) -> ReadyEnvironment:
-    if checked is None or checked.found is None:
-        status: Literal["off", "unknown"] = "off" if checked is None else "unknown"
-        return ReadyEnvironment(status=status, arithmetic=None, other=None, unknown=None)
-    arithmetic = len(checked.found.arithmetic.differences)
-    return ReadyEnvironment(
-        status="differs" if checked.found else "unknown" if checked.found.arithmetic.unknown else "same",
-        arithmetic=arithmetic,
-        other=len(checked.found.differences) - arithmetic,
-        unknown=len(checked.found.unknown),
-    )
-
-
-def _ready_verdict(checked: CheckedVerdict | None) -> ReadyVerdict:
-    if checked is None:
-        return ReadyVerdict(status="off", at=None, problem=None)
-    if checked.at is None:
-        return ReadyVerdict(status="unverified", at=None, problem=checked.problem)
-    return ReadyVerdict(status="valid", at=format_instant(checked.at), problem=None)

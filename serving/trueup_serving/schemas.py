@@ -59,6 +59,7 @@ class Prediction(BaseModel):
     variant: str = Field(description="The variant the row's unit is assigned to.")
     model: str
     model_version: str
+    fallback: bool = Field(description="True: the online store did not answer, so every feature of a view was missing.")
 
 
 class PredictResponse(BaseModel):
@@ -104,78 +105,6 @@ class FeaturesResponse(BaseModel):
     request_id: str
     as_of: str
     rows: list[RowFeatures]
-
-
-class ReadyEnvironment(BaseModel):
-    """The model's training environment against the server's. `off`: not checked.
-
-    `unknown`: nothing is known to differ, but something that can change a prediction is not known. The counts
-    are null where nothing was compared: `arithmetic` differences can change a prediction, `other` ones do not by
-    themselves, and `unknown` parts are not known of both.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: Literal["same", "differs", "unknown", "off"]
-    arithmetic: int | None
-    other: int | None
-    unknown: int | None
-
-
-class ReadyVerdict(BaseModel):
-    """The gate's verdict on the model under its alias. `off`: none is asked for, as the server has no gate key.
-
-    `unverified`: it has no valid one and is served all the same (`allow_unverified`); `problem` says why. `at`: when
-    the gate was asked, null where there is no valid verdict.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: Literal["valid", "unverified", "off"]
-    at: str | None
-    problem: str | None
-
-
-class ReadyVariant(BaseModel):
-    """A variant and the model behind it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    model: str
-    version: str
-    alias: str
-    weight: int
-    feature_service: str
-    contract_hash: str
-    environment: ReadyEnvironment
-    verdict: ReadyVerdict
-
-
-class ReadyLog(BaseModel):
-    """The served log, in rows. `error`: why the last write failed."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    healthy: bool
-    queued: int
-    written: int
-    dropped: int
-    failed: int
-    error: str | None
-
-
-class Ready(BaseModel):
-    """What the server stands on now. `online_store`: `reachable`, or why it is not."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: Literal["ready", "degraded", "unavailable"]
-    experiment: str
-    shadow: bool
-    variants: list[ReadyVariant]
-    log: ReadyLog
-    online_store: str
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from trueup.contracts.contract import FeatureContract
-from trueup.errors import ContractError, ModelError, StoreError
+from trueup.errors import ContractError, ModelError, StoreError, UnavailableError
 from trueup.eventlog.records import Role, Scores, ServedRows, input_fields
+from trueup.eventlog.serving_version import Fallback
 from trueup.eventlog.writer import LogState, LogWriter
 from trueup.experiments.assign import assign, unit_text
 from trueup.experiments.design import Design, Variant
@@ -23,9 +26,13 @@ from trueup.models.bundle import Bundle
 from trueup_serving.environment_check import CheckedEnvironment
 from trueup_serving.verdict_check import CheckedVerdict
 
+logger = logging.getLogger(__name__)
+
 Row = Mapping[str, Any]
 Ref = tuple[str, str]
 """A model's registered name and version."""
+Read = Callable[[Sequence[Row], datetime], FeatureFrame]
+"""The features of some rows as of an instant."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +40,14 @@ class ServedModel:
     """A variant's model as it was loaded. contract: the live one, equal to the model's own.
 
     environment: the one it was trained in against the server's; None when it was not checked.
-    verdict: the gate's; None when it was not asked for.
+    verdict: the gate's.
     """
 
     variant: Variant
     bundle: Bundle
     contract: FeatureContract
     environment: CheckedEnvironment | None
-    verdict: CheckedVerdict | None
+    verdict: CheckedVerdict
 
     @property
     def ref(self) -> Ref:
@@ -49,23 +56,30 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Answer:
-    """One row's prediction, by the model of the variant its unit is assigned to."""
+    """One row's prediction, by the model of the variant its unit is assigned to. fallback: no feature was looked up."""
 
     prediction: float
     model: ServedModel
+    fallback: bool = False
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """What the service stands on now. online_store: None when it answers, else why not."""
+    """What the service stands on now. online_store: None when it answers, else why not. fallback: what then."""
 
     online_store: str | None
     log: LogState
+    fallback: Fallback
 
     @property
     def ready(self) -> bool:
         """Whether a request would be answered. A log that fails loses rows and is reported, but stops no answer."""
-        return self.online_store is None and not self.log.closed
+        return (self.online_store is None or self.fallback == "missing") and not self.log.closed
+
+    @property
+    def degraded(self) -> bool:
+        """Whether answers, or their rows, are not what they should be."""
+        return self.online_store is not None or self.log.error is not None
 
 
 class RowError(Exception):
@@ -77,10 +91,11 @@ class RowError(Exception):
 
 
 class Service:
-    """Serves one experiment.
+    """Serves one experiment with the models it was made with; others are another service (see `following`).
 
     models: one for each variant of the design. readers: contract hash -> reader, one for each contract of the
-    models. log: started. ping: raises StoreError when the online store does not answer.
+    models. log: started. ping: raises StoreError when the online store does not answer. fallback: what to do then.
+    ticks: monotonic seconds.
     """
 
     def __init__(
@@ -90,22 +105,31 @@ class Service:
         readers: Mapping[str, OnlineReader],
         log: LogWriter,
         ping: Callable[[], None],
+        fallback: Fallback = "refuse",
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.design = design
         self.models: Mapping[str, ServedModel] = {model.variant.name: model for model in models}
         self.log = log
-        self._readers = readers
-        self._ping = ping
+        self.readers = readers
+        self.ping = ping
+        self.fallback: Fallback = fallback
+        self._ticks = ticks
+        self._given_up: tuple[float, str] | None = None
         # Two variants of one model and version are scored once: an A/A test is two names for one answer.
         self._by_contract: dict[str, dict[Ref, ServedModel]] = {}
         for model in models:
             self._by_contract.setdefault(model.contract.hash, {}).setdefault(model.ref, model)
 
-    def predict(self, rows: Sequence[Row], request_id: str, now: datetime) -> tuple[Answer, ...]:
+    def predict(
+        self, rows: Sequence[Row], request_id: str, now: datetime, *, arrived: float | None = None
+    ) -> tuple[Answer, ...]:
         """Each row's answer, in order; every row is logged, once for each model that scored it.
 
         rows: the entity and request fields of all contracts, and the unit. now: aware; features are read as
-        of it. A failed request logs nothing. Raises StoreError, InputError, RowError.
+        of it. arrived: by `ticks`; where a read was given up since, this one is too, without a wait of its own. A
+        failed request logs nothing. Raises StoreError (for an online store that does not answer only where the
+        fallback is `refuse`), InputError, RowError.
         """
         units = tuple(unit_text(row[self.design.unit]) for row in rows)
         assigned = tuple(self.models[assign(self.design, unit).name] for unit in units)
@@ -114,10 +138,10 @@ class Service:
             wanted = [at for at in range(len(rows)) if self.design.shadow or assigned[at].ref in models]
             if not wanted:
                 continue
-            inputs, frame = self._read(contract_hash, rows, wanted, now)
+            inputs, frame, fallback = self._read_or_fall_back(contract_hash, rows, wanted, now, arrived, request_id)
             served.append(
                 ServedRows(
-                    contract=self._readers[contract_hash].contract,
+                    contract=self.readers[contract_hash].contract,
                     request_id=request_id,
                     instant=now,
                     experiment=self.design.name,
@@ -131,20 +155,22 @@ class Service:
                         for model in models.values()
                         if (scores := self._score(model, frame, [assigned[at].ref for at in wanted]))
                     ),
+                    fallback=fallback,
                 )
             )
         answers = {
-            (item.rows[position], (scores.model, scores.version)): prediction
+            (item.rows[position], (scores.model, scores.version)): (prediction, item.fallback)
             for item in served
             for scores in item.scores
             for position, prediction in zip(scores.positions, scores.predictions.tolist(), strict=True)
         }
         for item in served:
             self.log.offer(item)
-        return tuple(Answer(answers[at, model.ref], model) for at, model in enumerate(assigned))
+        found = [answers[at, model.ref] for at, model in enumerate(assigned)]
+        return tuple(Answer(said, model, fallback) for (said, fallback), model in zip(found, assigned, strict=True))
 
     def features(
-        self, rows: Sequence[Row], now: datetime, variant: str | None = None
+        self, rows: Sequence[Row], now: datetime, variant: str | None = None, *, arrived: float | None = None
     ) -> tuple[tuple[ServedModel, FeatureFrame], ...]:
         """Each row's features, a frame of one row each, under one variant's contract or, without one, its own's."""
         named = self.models[variant] if variant is not None else None
@@ -153,30 +179,61 @@ class Service:
         for contract_hash in self._by_contract:
             wanted = [at for at, model in enumerate(chosen) if model.contract.hash == contract_hash]
             if wanted:
-                _, frame = self._read(contract_hash, rows, wanted, now)
+                _, frame = self._ask(contract_hash, rows, wanted, now, arrived)
                 frames |= {at: frame.slice(position, 1) for position, at in enumerate(wanted)}
         return tuple((model, frames[at]) for at, model in enumerate(chosen))
 
     def readiness(self) -> Readiness:
         """Asks the online store; may take as long as a read."""
         try:
-            self._ping()
+            self.ping()
         except StoreError as error:
-            return Readiness(str(error), self.log.state)
-        return Readiness(None, self.log.state)
+            return Readiness(str(error), self.log.state, self.fallback)
+        return Readiness(None, self.log.state, self.fallback)
+
+    def _read_or_fall_back(
+        self,
+        contract_hash: str,
+        rows: Sequence[Row],
+        wanted: Sequence[int],
+        now: datetime,
+        arrived: float | None,
+        request_id: str,
+    ) -> tuple[pa.Table, FeatureFrame, bool]:
+        """The features, and whether they were not looked up."""
+        try:
+            return *self._ask(contract_hash, rows, wanted, now, arrived), False
+        except UnavailableError as error:
+            if self.fallback == "refuse":
+                raise
+            logger.error("request %s is answered without features: %s", request_id, error)
+        return *self._read(contract_hash, rows, wanted, now, self.readers[contract_hash].nothing), True
+
+    def _ask(
+        self, contract_hash: str, rows: Sequence[Row], wanted: Sequence[int], now: datetime, arrived: float | None
+    ) -> tuple[pa.Table, FeatureFrame]:
+        """The features of the online store. A read that was given up speaks for the requests that waited behind it:
+        with a time-out each, the last of them would wait for all of theirs."""
+        if self._given_up is not None and arrived is not None and arrived < self._given_up[0]:
+            raise UnavailableError(self._given_up[1])
+        try:
+            return self._read(contract_hash, rows, wanted, now, self.readers[contract_hash].read)
+        except UnavailableError as error:
+            self._given_up = self._ticks(), str(error)
+            raise
 
     def _read(
-        self, contract_hash: str, rows: Sequence[Row], wanted: Sequence[int], now: datetime
+        self, contract_hash: str, rows: Sequence[Row], wanted: Sequence[int], now: datetime, read: Read
     ) -> tuple[pa.Table, FeatureFrame]:
-        reader = self._readers[contract_hash]
+        reader = self.readers[contract_hash]
         fields = input_fields(reader.contract)
         inputs = pa.table({item.name: pa.array([rows[at][item.name] for at in wanted], item.arrow) for item in fields})
         # Read by what is logged, not by what came: a replay of the log must see the same values to the last bit.
         keys = inputs.to_pylist() if fields else [{} for _ in wanted]
         try:
-            return inputs, reader.read(keys, now)
+            return inputs, read(keys, now)
         except ContractError as error:
-            raise RowError(_failing_rows(reader, keys, wanted, now, error)) from error
+            raise RowError(_failing_rows(read, keys, wanted, now, error)) from error
 
     def _score(self, model: ServedModel, frame: FeatureFrame, assigned: Sequence[Ref]) -> Scores | None:
         roles: tuple[Role, ...] = tuple("answer" if ref == model.ref else "shadow" for ref in assigned)
@@ -205,13 +262,13 @@ def _take(frame: FeatureFrame, positions: Sequence[int]) -> FeatureFrame:
 
 
 def _failing_rows(
-    reader: OnlineReader, keys: Sequence[Row], wanted: Sequence[int], now: datetime, error: ContractError
+    read: Read, keys: Sequence[Row], wanted: Sequence[int], now: datetime, error: ContractError
 ) -> dict[int, ContractError]:
     """Which rows an on-demand function fails on: they are tried one by one. The first, if none fails alone."""
     failing: dict[int, ContractError] = {}
     for at, row in zip(wanted, keys, strict=True):
         try:
-            reader.read([row], now)
+            read([row], now)
         except ContractError as alone:
             failing[at] = alone
     return failing or {wanted[0]: error}

@@ -27,13 +27,13 @@ from sklearn.dummy import DummyClassifier
 
 from trueup.contracts.contract import FeatureContract
 from trueup.contracts.extract import extract_contract
+from trueup.gate.server_process import HOST, model_server
 from trueup.instants import AsOfRule
 from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
 from trueup.models.environment import take_environment
 from trueup.models.git import GitState
 from trueup.models.tracking import Dataset, Tracking, TrainingRun
-from trueup_demo.server import HOST, model_server
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MODEL = "faults"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from trueup_serving.app import create_app
 from trueup_serving.config import ServingConfig, load_config
 from trueup_serving.service import Service
 
+PATIENCE_SECONDS = 60.0
 REPLAY = {"X-Trueup-Now": format_instant(NOON)}
 AB = (("honest", "honest", 50), ("leaky", "leaky", 50))
 
@@ -46,6 +48,14 @@ def settings(world: World, log_dir: Path, variants: Any = AB, **changes: Any) ->
     path = log_dir.parent / f"{log_dir.name}.toml"
     path.write_text(worlds.config_text(world, log_dir, variants, **changes), encoding="utf-8")
     return load_config(path, env={})
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Returns when the condition holds; an error when it does not in time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"in {PATIENCE_SECONDS:.0f} s: not {what}"
+        time.sleep(0.02)
 
 
 class Server(uvicorn.Server):
@@ -86,11 +96,20 @@ class Live:
 
     def metric(self, name: str, **labels: str) -> float:
         """One sample of /metrics."""
-        for family in text_string_to_metric_families(self.http.get("/metrics").text):
-            for sample in family.samples:
-                if sample.name == name and sample.labels == labels:
-                    return sample.value
+        found = self.samples(name)
+        for having, value in found:
+            if having == labels:
+                return value
         raise AssertionError(f"/metrics has no {name} {labels}")
+
+    def samples(self, name: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of each sample of a metric."""
+        families = text_string_to_metric_families(self.http.get("/metrics").text)
+        return [(each.labels, each.value) for family in families for each in family.samples if each.name == name]
+
+    def versions(self) -> dict[str, str]:
+        """Variant -> the version that is served; asked of the event loop, which no request keeps busy."""
+        return {labels["variant"]: labels["version"] for labels, _ in self.samples("trueup_model_info")}
 
 
 @contextmanager

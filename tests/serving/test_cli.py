@@ -93,3 +93,13 @@ def test_a_log_that_cannot_be_written_ends_the_process_with_2(world: World, tmp_
     assert done.returncode == 2
     assert "the event log cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_a_gate_key_the_process_does_not_start_unless_it_is_told_to(world: World, tmp_path: Path) -> None:
+    config = _config(world, tmp_path, allow_unverified=False)
+    command = [*COMMAND, "--config", str(config), "--uds", str(tmp_path / "s")]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment())
+    assert done.returncode == 2
+    assert "no gate key is set" in done.stderr
+    assert "--allow-unverified" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -77,6 +77,10 @@ def test_what_the_server_is_not_told_it_takes_from_trueups_own_settings(
         (TEXT + "[server]\nport = 65536\n", "server.port", "less than or equal to 65535"),
         (TEXT + "[limits]\nmax_rows = 0\n", "limits.max_rows", "greater than or equal to 1"),
         ('environment_check = "on"' + TEXT, "environment_check", "'off', 'warn' or 'refuse'"),
+        (TEXT + "[limits]\nconcurrency = 0\n", "limits.concurrency", "greater than or equal to 1"),
+        (TEXT + "[server]\nworkers = 4\n", "server.workers", "start more servers behind a load balancer"),
+        ('fallback = "zero"' + TEXT, "fallback", "'refuse' or 'missing'"),
+        ("alias_poll_seconds = -1" + TEXT, "alias_poll_seconds", "greater than or equal to 0"),
         ("online_timeout_seconds = 0" + TEXT, "online_timeout_seconds", "greater than 0"),
         ("not toml", "config", "is not TOML"),
     ],
@@ -86,6 +90,16 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, field: str, says: s
         load_config(_file(tmp_path, text), env={})
     assert refused.value.field == field
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(("variable", "threads"), [("1", 1), ("4,2", 4), ("", None), ("many", None)])
+def test_the_serving_version_is_made_of_the_settings_and_of_the_threads(
+    tmp_path: Path, variable: str, threads: int | None
+) -> None:
+    text = 'fallback = "missing"' + TEXT + "[limits]\nmax_rows = 7\nconcurrency = 5\n"
+    version = load_config(_file(tmp_path, text), env={}).version({"OMP_NUM_THREADS": variable})
+    assert (version.fallback, version.max_rows, version.concurrency, version.log_batch_rows) == ("missing", 7, 5, 10)
+    assert (version.workers, version.service_threads, version.model_threads) == (1, 1, threads)
 
 
 def test_the_message_says_where_to_set_it(tmp_path: Path) -> None:

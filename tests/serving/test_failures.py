@@ -5,19 +5,23 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from tests.serving import world as worlds
-from tests.serving.conftest import Serve, serving, settings
+from tests.serving.conftest import Serve, serving, settings, until
 from tests.serving.test_bad_requests import problem
-from tests.serving.world import World, entity
+from tests.serving.world import NOON, World, entity
 
+from trueup.errors import UnavailableError
 from trueup.eventlog.layout import log_directory
 from trueup.eventlog.writer import LogLimits, LogWriter, write_parquet
+from trueup.frame import Status
 from trueup.stores.local_redis import LocalRedis
 from trueup_serving.app import app_of
 from trueup_serving.loading import load_service
@@ -79,6 +83,111 @@ def test_a_redis_that_does_not_answer_is_given_up_in_time(serve: Serve, own_redi
     finally:
         os.kill(redis._process.pid, signal.SIGCONT)
     live.predict([entity()]).raise_for_status()
+
+
+def test_requests_that_waited_behind_a_read_that_was_given_up_wait_no_time_of_their_own(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = load_service(settings(world, tmp_path / "log"))
+    asked = []
+
+    def away(*_: object) -> None:
+        asked.append(1)
+        raise UnavailableError("no answer in time")
+
+    (reader,) = service.readers.values()
+    monkeypatch.setattr(reader, "read", away)
+    monkeypatch.setattr(service, "_ticks", lambda: 100.0)  # when the first read is given up
+    for arrived, so_far in ((90.0, 1), (99.0, 1), (100.0, 2), (101.0, 3)):
+        with pytest.raises(UnavailableError, match="no answer in time"):
+            service.predict([entity()], "r", NOON, arrived=arrived)
+        assert len(asked) == so_far
+
+
+def test_more_requests_at_once_than_the_limit_are_refused_and_health_is_not(
+    serve: Serve, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = serve(limits={"concurrency": 2})
+    (reader,) = live.service.readers.values()
+    begun, go_on = threading.Event(), threading.Event()
+    read = reader.read
+
+    def slow(*asked: Any) -> Any:
+        begun.set()
+        go_on.wait()
+        return read(*asked)
+
+    monkeypatch.setattr(reader, "read", slow)
+    with ThreadPoolExecutor(8) as clients:
+        asking = [clients.submit(live.predict, [entity(number)], request_id=f"r-{number}") for number in range(8)]
+        begun.wait()
+        until(lambda: live.metric("trueup_overloaded_requests_total") == 6, "six refused")
+        assert live.http.get("/healthz").status_code == 200
+        refused = live.features([entity()], request_id="mine")
+        problem(refused, 503, "overloaded")
+        assert refused.headers["Retry-After"] == "1"
+        go_on.set()
+        codes = sorted(each.result().status_code for each in asking)
+    assert codes == [200] * 2 + [503] * 6
+    live.predict([entity()]).raise_for_status()  # there is room again
+    logged = {row["__request_id"] for row in live.logged(world.contracts["both_v1"])}
+    assert len(logged) == 3
+
+
+def test_a_fallback_answers_without_features_and_everything_says_so(
+    serve: Serve, own_redis: tuple[World, LocalRedis]
+) -> None:
+    mine, redis = own_redis
+    live = serve(world=mine, fallback="missing")
+    redis.stop()
+    (away,) = live.predict([entity()], request_id="away").json()["predictions"]
+    redis.start()
+    worlds.fill(mine.store)
+    (back,) = live.predict([entity()], request_id="back").json()["predictions"]
+    (unknown,) = live.predict([entity(tailnum=None, dest=None)], request_id="unknown").json()["predictions"]
+    assert [item["fallback"] for item in (away, back, unknown)] == [True, False, False]
+    assert away["prediction"] == unknown["prediction"] != back["prediction"]
+
+    rows = live.logged(mine.contracts["both_v1"])
+    assert {(row["__request_id"], row["__fallback"]) for row in rows} == {
+        ("away", True),
+        ("back", False),
+        ("unknown", False),
+    }
+    for row in (row for row in rows if row["__request_id"] == "away"):
+        assert {row[f"{name}__status"] for name in ("plane__seats", "plane__maker", "route__flights")} == {
+            Status.MISSING
+        }
+        assert row["tailnum"] == "FRESH"
+        assert (row["clock__hour"], row["clock__hour__status"]) == (12, Status.PRESENT)  # of the request alone
+    variant = away["variant"]
+    assert live.metric("trueup_fallback_rows_total", experiment="ab", variant=variant) == 1
+
+
+def test_with_a_fallback_a_server_without_redis_is_degraded_and_only_features_are_refused(
+    serve: Serve, own_redis: tuple[World, LocalRedis]
+) -> None:
+    mine, redis = own_redis
+    live = serve(world=mine, fallback="missing")
+    redis.stop()
+    ready = live.http.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    assert str(redis.socket) in ready.json()["online_store"]
+    problem(live.features([entity()]), 503, "online-store-unavailable")
+    problem(live.predict([entity(sched=10**15)]), 422, "on-demand-failed")
+
+
+def test_a_fallback_hides_no_defect_of_the_store(serve: Serve, own_redis: tuple[World, LocalRedis]) -> None:
+    """What answers nonsense is not away: predicted without features, nobody would look for it."""
+    import redis as redis_client
+
+    mine, redis = own_redis
+    live = serve(world=mine, fallback="missing")
+    with redis_client.Redis.from_url(redis.url) as client:
+        for key in client.keys("*"):
+            client.delete(key)
+            client.set(key, "no hash")
+    problem(live.predict([entity()]), 503, "online-store-unavailable")
 
 
 def test_a_log_that_cannot_keep_up_drops_and_counts_and_no_request_waits(world: World, tmp_path: Path) -> None:

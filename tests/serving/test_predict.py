@@ -11,12 +11,15 @@ import pytest
 from tests.serving.conftest import AB, Live, Serve
 from tests.serving.world import NOON, PLANES, World, entity
 
+from trueup.eventlog.layout import log_directory
+from trueup.eventlog.reader import read_serving
 from trueup.experiments.assign import assign
 from trueup.features.online import OnlineReader
 from trueup.frame import Status
 from trueup.instants import parse_instant
 from trueup.stores.redis_connection import connect
 from trueup_serving.schemas import FeaturesResponse, PredictResponse
+from trueup_serving.verdict_check import NO_KEY
 
 ROWS = [
     entity(0),
@@ -254,6 +257,25 @@ def test_everything_that_was_served_can_be_counted(serve: Serve) -> None:
     assert live.metric("trueup_model_info", **labels, contract_hash=contract_hash) == 1
 
 
+def test_the_settings_that_decide_answers_have_a_hash_that_rows_readyz_and_metrics_name(
+    serve: Serve, world: World
+) -> None:
+    live = serve(online_timeout_seconds=1.5, limits={"concurrency": 3})
+    live.predict([entity()])
+    contract = world.contracts["both_v1"]
+    said = live.http.get("/readyz").json()["serving"]
+    assert said["settings"]["online_timeout_seconds"] == 1.5
+    assert (said["settings"]["concurrency"], said["settings"]["workers"], said["settings"]["fallback"]) == (
+        3,
+        1,
+        "refuse",
+    )
+    assert {row["__serving_version"] for row in live.logged(contract)} == {said["version"]}
+    assert read_serving(log_directory(live.service.log.root, contract), said["version"]) == said["settings"]
+    ((labels, value),) = live.samples("trueup_serving_info")
+    assert (labels["version"], labels["concurrency"], labels["fallback"], value) == (said["version"], "3", "refuse", 1)
+
+
 def test_readyz_says_what_is_served(server: Live, world: World) -> None:
     response = server.http.get("/readyz")
     ready = response.json()
@@ -268,7 +290,8 @@ def test_readyz_says_what_is_served(server: Live, world: World) -> None:
         "feature_service": "both_v1",
         "contract_hash": world.contracts["both_v1"].hash,
         "environment": ready["variants"][0]["environment"],
-        "verdict": {"status": "off", "at": None, "problem": None},
+        "verdict": {"status": "unverified", "at": None, "problem": NO_KEY},
+        "problem": None,
     }
     assert server.http.get("/healthz").json() == {"status": "alive"}
 

@@ -1,4 +1,4 @@
-"""A server with a gate key serves what the gate let have its alias, and nothing else unless it is told to."""
+"""A server serves what the gate let have its alias, and nothing else unless it is told to."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from trueup.gate.keys import SigningKey, new_key
 from trueup.gate.standing import Kept
 from trueup.gate.verdict import Verdict
 from trueup_serving.app import create_app
+from trueup_serving.verdict_check import NO_KEY
 
 Gated = Callable[..., str]
 
@@ -107,8 +108,22 @@ def test_allow_unverified_serves_it_and_readyz_and_the_log_say_so(
     assert record.getMessage().startswith("honest@1 is served as champion without a valid verdict: ")
 
 
-def test_without_a_key_no_verdict_is_asked_for(serve: Serve) -> None:
-    assert verdict_of(serve(AB[:1])) == {"status": "off", "at": None, "problem": None}
+def test_without_a_key_nothing_is_served_and_the_error_says_what_to_do(world: World, tmp_path: Path) -> None:
+    with pytest.raises(GateError) as refused:
+        create_app(settings(world, tmp_path / "log", AB, allow_unverified=False))
+    said = str(refused.value)
+    assert said.startswith(f"{NO_KEY}, and nothing is served unverified. Make a key (trueup gate key --out gate.pem)")
+    assert 'gate_key = "gate.pem.pub"' in said
+    assert said.endswith("--allow-unverified.")
+    assert not (tmp_path / "log").exists()
+
+
+def test_without_a_key_a_model_that_is_served_all_the_same_is_unverified(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert verdict_of(serve(AB[:1])) == {"status": "unverified", "at": None, "problem": NO_KEY}
+    (record,) = [record for record in caplog.records if record.name == "trueup_serving.verdict_check"]
+    assert record.getMessage() == f"honest@1 is served as champion without a valid verdict: {NO_KEY}"
 
 
 def test_a_key_that_cannot_be_read_stops_the_start(world: World, tmp_path: Path) -> None:

@@ -111,6 +111,14 @@ def copy(world: World, root: Path) -> World:
     return replace(world, repo=root / "repo")
 
 
+def with_own_models(world: World, root: Path) -> World:
+    """The same world on a copy of the model registry; the models' files stay where they are."""
+    database = root / "mlflow" / "mlflow.db"
+    database.parent.mkdir()
+    shutil.copy(world.tracking_uri.removeprefix("sqlite:///"), database)
+    return replace(world, tracking_uri=f"sqlite:///{database}")
+
+
 def define(store: FeatureStore, *, plane_ttl: timedelta = TTL, speed: Any = Float64, hours: int = 24) -> None:
     """Applies the definitions; what differs from the defaults is another contract."""
     plane = Entity(name="plane", join_keys=["tailnum"], value_type=ValueType.STRING)
@@ -263,10 +271,17 @@ def noise(contract: FeatureContract, rows: int, seed: int) -> FeatureFrame:
 
 
 def config_text(world: World, log_dir: Path, variants: Sequence[tuple[str, str, int]], **settings: Any) -> str:
-    """A server's TOML: variants are (name, model, weight)."""
+    """A server's TOML: variants are (name, model, weight). Nobody promoted the models; with a gate key that counts."""
     experiment = {"name": "ab", "unit": "flight", "salt": "s", "shadow": True}
     experiment |= {name: settings.pop(name) for name in list(settings) if name in experiment}
-    top = {"clock": "request", "repo": str(world.repo), "tracking_uri": world.tracking_uri, "log_dir": str(log_dir)}
+    top: dict[str, Any] = {
+        "clock": "request",
+        "repo": str(world.repo),
+        "tracking_uri": world.tracking_uri,
+        "log_dir": str(log_dir),
+    }
+    if "gate_key" not in settings:
+        top["allow_unverified"] = True
     top |= {name: settings.pop(name) for name, value in list(settings.items()) if not isinstance(value, dict)}
     lines = [f"{name} = {_toml(value)}" for name, value in top.items()]
     lines += ["[experiment]", *(f"{name} = {_toml(value)}" for name, value in experiment.items())]

@@ -34,9 +34,11 @@ provider: local
 registry: data/registry.db
 entity_key_serialization_version: 3
 offline_store: {type: trueup.stores.duckdb_offline.DuckDBOfflineStore}
-online_store: {type: sqlite, path: data/online.db}
+online_store: ONLINE
 batch_engine: {type: trueup.stores.ledger_engine.LedgerEngine, ledger: data/ledger.sqlite}
 """
+
+REDIS = "{type: trueup.stores.redis_online.RedisOnlineStore, connection_string: %r}"
 
 site = Entity(name="site", join_keys=["site"], value_type=ValueType.STRING)
 load = FeatureView(
@@ -79,10 +81,11 @@ def clock(inputs: dict[str, list[int | None]]) -> dict[str, list[int | None]]:
 service = FeatureService(name="shop_v1", features=[load, facts, clock])
 
 
-def make_repo(folder: Path) -> Path:
-    """An applied Feast repository with its data."""
+def make_repo(folder: Path, redis_url: str | None = None) -> Path:
+    """An applied Feast repository with its data. redis_url: of its online store, which is SQLite without one."""
     (folder / "data").mkdir(parents=True)
-    (folder / "feature_store.yaml").write_text(SETTINGS)
+    online = "{type: sqlite, path: data/online.db}" if redis_url is None else REDIS % redis_url
+    (folder / "feature_store.yaml").write_text(SETTINGS.replace("ONLINE", online))
     write_data(folder / "data")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)

@@ -22,6 +22,7 @@ from trueup.contracts.contract import FeatureContract
 from trueup.contracts.extract import extract_contract
 from trueup.errors import StoreError
 from trueup.eventlog.reader import find_logs, read_log
+from trueup.gate.server_process import HOST, model_server
 from trueup.models.tracking import Tracking
 from trueup.parity.evidence.online import redis_reader
 from trueup.parity.report import Experiment, Report, VariantScores
@@ -35,7 +36,6 @@ from trueup_demo.client import ReplayClient
 from trueup_demo.outcomes import OnlineScore, online_scores
 from trueup_demo.replay import fill, replay
 from trueup_demo.requests import flights_to_ask, requests_of
-from trueup_demo.server import HOST, model_server
 from trueup_demo.workspace import Workspace, fresh_workspace
 from trueup_training.recipe import Recipe
 from trueup_training.train import TrainedModel, train

@@ -90,7 +90,7 @@ def _verdict(kept: Kept, key: VerifyKey | None) -> dict[str, str]:
     from trueup.instants import format_instant
 
     verdict = kept.verdict
-    unmet = [item.name for item in verdict.evidence if item.verdict != "pass"]
+    unmet = [item.name for item in verdict.evidence if not item.met]
     return {
         "asked": format_instant(verdict.at),
         "version": str(verdict.version),

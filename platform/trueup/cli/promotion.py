@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trueup.gate.promotion import Promotion
 
 Key = Annotated[Path | None, typer.Option("--key", help="The gate's key, a PEM file [TRUEUP_GATE_KEY].")]
-_COLORS = {"pass": "green", "fail": "red", "could not run": "yellow"}
+_COLORS = {"pass": "green", "fail": "red", "could not run": "yellow", "not applicable": "dim"}
 
 
 def promote(
@@ -36,16 +36,23 @@ def promote(
     datasets: Datasets = None,
     ledger: LedgerPath = None,
     key: Key = None,
+    log: Annotated[
+        Path | None, typer.Option("--log", help="The servers' log of live traffic [TRUEUP_LOG_DIR, build/served].")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask only: keep no verdict, move nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Ask for the evidence, sign what it says, and move the alias if all of it passes.
+
+    A server is really started with the version alone, and asked; TRUEUP_GATE_LATENCY_P99_MS, TRUEUP_GATE_ERROR_RATE and
+    TRUEUP_GATE_REQUESTS say what it may take. That it was reproduced is asked, and not tried here: trueup reproduce.
 
     Exits 0 when the version has the alias, 1 when it was refused (the table says why), 2 when something could not be
     asked. The verdict is kept with the version either way.
 
     Example: trueup promote flights@3 --to champion
     """
+    from trueup.gate.facts import Budget
     from trueup.gate.gather import World
     from trueup.gate.keys import read_signing_key
     from trueup.gate.promotion import promote as ask
@@ -57,7 +64,14 @@ def promote(
     signing = None if dry_run else read_signing_key(key or settings.gate_key)  # said at once, not after minutes
     folder = feature_repo(repo or settings.repo)
     uri = tracking_uri or settings.tracking_uri
-    world = World(Tracking(uri), folder, datasets_folder(datasets, uri).resolve(), open_ledger(folder, ledger))
+    world = World(
+        tracking=Tracking(uri),
+        repo=folder,
+        datasets=datasets_folder(datasets, uri).resolve(),
+        ledger=open_ledger(folder, ledger),
+        log=(log or settings.log_dir).resolve(),
+        budget=Budget(settings.gate_latency_p99_ms, settings.gate_error_rate, settings.gate_requests),
+    )
     with step(f"gate of {model} for {to}") as advance:
         found = ask(world, model, to, signing, progress=lambda doing: advance(1, doing))
     if as_json:

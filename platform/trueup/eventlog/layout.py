@@ -1,7 +1,10 @@
 """Where a served log stands on disk. Pure: names and paths only.
 
     <root>/<feature service>/<contract hash, 12 digits>/contract.json
+                                                       /_serving/<hash>.json
                                                        /date=YYYY-MM-DD/<writer>-<number>.parquet
+
+`_serving/` has each serving version that rows name. Readers of Parquet datasets skip names that begin so.
 
 A file appears whole or not at all: it is written under a hidden name in the same directory and renamed.
 """
@@ -15,12 +18,18 @@ from trueup.contracts.contract import FeatureContract
 
 CONTRACT_FILE = "contract.json"
 SUFFIX = ".parquet"
+SERVING_FOLDER = "_serving"
 _DATE = "date="
 
 
 def log_directory(root: Path, contract: FeatureContract) -> Path:
     """The directory of the rows served under this contract."""
     return root / contract.service / contract.hash[:12]
+
+
+def serving_file(directory: Path, version: str) -> Path:
+    """Where a contract's log keeps what a serving version says. version: its hash."""
+    return directory / SERVING_FOLDER / f"{version}.json"
 
 
 def date_directory(day: date) -> str:

@@ -33,6 +33,7 @@ from trueup.eventlog.records import (
     REQUEST_ID,
     ROLE,
     ROW,
+    SERVING_VERSION,
     event_timestamp,
     frame_of,
     input_fields,
@@ -63,6 +64,7 @@ _LABELS = {
     MODEL_VERSION: pa.string(),
     ROLE: pa.string(),
     FALLBACK: pa.bool_(),
+    SERVING_VERSION: pa.string(),
 }
 
 
@@ -71,11 +73,11 @@ class LoggedRows:
     """Some rows of a log.
 
     inputs: the contract's entity and request columns that the log has. frame: the contract's features that it has, as
-    served. at: instants (timestamp[us, UTC]; null where none can be told). labels: request, row, model, version and
-    role (`__request_id` and so on), null where the log has none. precision: microseconds that its event times are
-    cut to. absent: feature -> why it cannot be compared. vague: feature -> cells without a value whose status cannot
-    be told. misfits: (feature, how it was logged) -> cells whose value is not of the declared type; they have no value
-    and no status here. notes: what was found -> how often in each row.
+    served. at: instants (timestamp[us, UTC]; null where none can be told). labels: request, row, model, version, role,
+    fallback and serving version (`__request_id` and so on), null where the log has none. precision: microseconds that
+    its event times are cut to. absent: feature -> why it cannot be compared. vague: feature -> cells without a value
+    whose status cannot be told. misfits: (feature, how it was logged) -> cells whose value is not of the declared type;
+    they have no value and no status here. notes: what was found -> how often in each row.
     """
 
     contract: FeatureContract

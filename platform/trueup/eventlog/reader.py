@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,9 +15,10 @@ import pyarrow.parquet as pq
 
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import ContractError, InputError, SourceError
-from trueup.eventlog.layout import CONTRACT_FILE, SUFFIX, parse_date_directory
+from trueup.eventlog.layout import CONTRACT_FILE, SUFFIX, parse_date_directory, serving_file
 from trueup.eventlog.records import (
     FEATURE_TIMESTAMP,
+    LATER_COLUMNS,
     LOG_TIMESTAMP,
     MODEL,
     REQUEST_ID,
@@ -29,6 +31,7 @@ from trueup.eventlog.records import (
     log_schema,
 )
 from trueup.frame import FeatureFrame
+from trueup.hashing import digest
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,23 @@ def read_contract(directory: Path) -> FeatureContract:
         raise SourceError(f"{path} cannot be read as a contract: {type(error).__name__}: {error}") from error
 
 
+def read_serving(directory: Path, version: str) -> dict[str, Any]:
+    """What a serving version says that rows of a contract's log name. version: its hash.
+
+    Raises SourceError when it is not there, or is not what its hash was taken of.
+    """
+    path = serving_file(directory, version)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SourceError(f"{path} is not there.", hint="It was moved without the rows that name it.") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(document, dict) or digest(document) != version:
+        raise SourceError(f"{path} is not the serving version it is named for: it was changed.")
+    return document
+
+
 def log_entries(
     directory: Path, *, start: datetime | None = None, end: datetime | None = None
 ) -> Iterator[tuple[date | None, Path]]:
@@ -185,7 +205,11 @@ def _read_file(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 def conform(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
-    """Rows of a file as the contract's log has them. Raises SourceError naming what differs in its columns."""
+    """Rows of a file as the contract's log has them; columns that an older trueup did not write are null.
+
+    Raises SourceError naming what differs in its columns.
+    """
+    table = _with_later_columns(table, schema)
     wrong = [
         f"{name} {_kind(table.schema, name)} instead of {_kind(schema, name)}"
         for name in dict.fromkeys([*schema.names, *table.column_names])
@@ -194,6 +218,14 @@ def conform(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
     if wrong or table.column_names != schema.names:
         raise _foreign(path, f"its columns differ from the contract's: {'; '.join(wrong[:5]) or 'their order'}")
     return table.cast(schema)
+
+
+def _with_later_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    for name in LATER_COLUMNS:
+        if name not in table.column_names:
+            at = min(schema.get_field_index(name), table.num_columns)
+            table = table.add_column(at, schema.field(name), pa.nulls(table.num_rows, schema.field(name).type))
+    return table
 
 
 def _kind(schema: pa.Schema, name: str) -> str:

@@ -39,7 +39,9 @@ PREDICTION = "__prediction"
 EXPERIMENT = "__experiment"
 UNIT = "__unit"
 FALLBACK = "__fallback"
-"""Of another server's log: true where it answered without looking the features up."""
+"""True where the features were not looked up: the online store did not answer, or another server's own reason."""
+SERVING_VERSION = "__serving_version"
+"""Hash of the `ServingVersion` the row was served under."""
 
 FEATURE_TIMESTAMP = pa.timestamp("s", tz="UTC")
 """Feast's own type of `view__feature__timestamp`: whole seconds. The exact ones are `__event_timestamp__{view}`."""
@@ -60,7 +62,11 @@ _OUR_COLUMNS = (
     pa.field(PREDICTION, pa.float64()),
     pa.field(EXPERIMENT, pa.string()),
     pa.field(UNIT, pa.string()),
+    pa.field(FALLBACK, pa.bool_()),
+    pa.field(SERVING_VERSION, pa.string()),
 )
+LATER_COLUMNS = (FALLBACK, SERVING_VERSION)
+"""Columns that logs of an older trueup do not have: null there, which is not known."""
 
 
 def event_timestamp(view: str) -> str:
@@ -96,7 +102,8 @@ class ServedRows:
 
     instant: the instant the features were read as of (aware, UTC). inputs: the contract's entity and request
     columns, one row per row of `frame`. rows: each row's number in the request. units and variants: what
-    the experiment assigned by and to, one for each row.
+    the experiment assigned by and to, one for each row. fallback: the online store did not answer, so that every
+    feature of a view is missing.
     """
 
     contract: FeatureContract
@@ -109,6 +116,7 @@ class ServedRows:
     units: tuple[str, ...]
     variants: tuple[str, ...]
     scores: tuple[Scores, ...]
+    fallback: bool = False
 
     @property
     def num_rows(self) -> int:
@@ -121,8 +129,10 @@ def log_schema(contract: FeatureContract) -> pa.Schema:
     return pa.schema([*_feast_fields(contract), *_OUR_COLUMNS, *_event_time_fields(contract)])
 
 
-def to_table(contract: FeatureContract, served: Sequence[ServedRows]) -> pa.Table:
+def to_table(contract: FeatureContract, served: Sequence[ServedRows], serving: str | None = None) -> pa.Table:
     """The log rows of many requests under one contract, in the order they came; chunks combined.
+
+    serving: hash of the `ServingVersion` they were served under.
 
     Raises ContractError when some of them were served under another contract.
     """
@@ -135,7 +145,7 @@ def to_table(contract: FeatureContract, served: Sequence[ServedRows]) -> pa.Tabl
     schema = log_schema(contract)
     if not served:
         return schema.empty_table()
-    columns = _taken_columns(contract, served) | _scored_columns(contract, served)
+    columns = _taken_columns(contract, served) | _scored_columns(contract, served, serving)
     return pa.table([_as(columns[field.name], field.type) for field in schema], schema=schema)
 
 
@@ -209,7 +219,7 @@ def _taken_columns(contract: FeatureContract, served: Sequence[ServedRows]) -> d
     return columns
 
 
-def _scored_columns(contract: FeatureContract, served: Sequence[ServedRows]) -> dict[str, Any]:
+def _scored_columns(contract: FeatureContract, served: Sequence[ServedRows], serving: str | None) -> dict[str, Any]:
     """Columns of the request and of the model that scored the row."""
     columns: dict[str, list[Any]] = {field.name: [] for field in (*_FEAST_COLUMNS, *_OUR_COLUMNS)}
     for item in served:
@@ -226,6 +236,8 @@ def _scored_columns(contract: FeatureContract, served: Sequence[ServedRows]) -> 
             columns[ROLE] += scores.roles
             columns[EXPERIMENT] += [item.experiment] * count
             columns[UNIT] += [item.units[position] for position in scores.positions]
+            columns[FALLBACK] += [item.fallback] * count
+            columns[SERVING_VERSION] += [serving] * count
     every = [scores.predictions for item in served for scores in item.scores]
     return {**columns, PREDICTION: np.concatenate(every) if every else np.empty(0)}
 

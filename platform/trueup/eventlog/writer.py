@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import ContractError, InputError, StoreError
-from trueup.eventlog.layout import CONTRACT_FILE, SUFFIX, date_directory, hidden, log_directory
+from trueup.eventlog.layout import CONTRACT_FILE, SUFFIX, date_directory, hidden, log_directory, serving_file
 from trueup.eventlog.records import ServedRows, to_table
+from trueup.eventlog.serving_version import ServingVersion
 from trueup.instants import Clock, utc_now
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ class LogWriter:
 
     contracts: every contract rows will be offered under. Raises StoreError where the directory cannot be
     written, ContractError where it holds another contract's rows. Several processes may write to one root.
-    clock: only names the files. name: tells this writer's files from others'.
+    serving: the settings the rows are served under; each row names it, and it is kept beside them. clock: only names
+    the files. name: tells this writer's files from others'.
     """
 
     def __init__(
@@ -92,12 +94,14 @@ class LogWriter:
         contracts: Iterable[FeatureContract],
         limits: LogLimits | None = None,
         *,
+        serving: ServingVersion | None = None,
         clock: Clock = utc_now,
         name: str | None = None,
         write: WriteFile | None = None,
     ) -> None:
         self.root = root
         self.limits = limits or LogLimits()
+        self.serving = serving
         self._contracts: Mapping[str, FeatureContract] = {contract.hash: contract for contract in contracts}
         # Sorts by start, and no two processes share it.
         self._name = name or f"{clock().astimezone(UTC):%Y%m%dT%H%M%S}Z-{uuid4().hex[:12]}"
@@ -143,10 +147,18 @@ class LogWriter:
         if self._thread is not None:
             return
         for contract in self._contracts.values():
-            _prepare(log_directory(self.root, contract), contract)
+            _prepare(log_directory(self.root, contract), contract, self.serving)
         # A daemon: a process that dies without `close` must not hang on its log.
         self._thread = threading.Thread(target=self._run, name="trueup-eventlog", daemon=True)
         self._thread.start()
+
+    def take_in(self, contract: FeatureContract) -> None:
+        """From now on rows may be offered under this contract too. Raises what `start` raises."""
+        if contract.hash in self._contracts:
+            return
+        if self._thread is not None:
+            _prepare(log_directory(self.root, contract), contract, self.serving)
+        self._contracts = {**self._contracts, contract.hash: contract}  # in one step: the log's thread reads it
 
     def offer(self, served: ServedRows) -> bool:
         """Takes the rows, all or none; False when they were dropped. Never waits for the disk."""
@@ -227,7 +239,8 @@ class LogWriter:
         directory = log_directory(self.root, known) / date_directory(day)
         directory.mkdir(parents=True, exist_ok=True)
         self._files += 1
-        self._write(to_table(known, served), directory / f"{self._name}-{self._files:06d}{SUFFIX}")
+        serving = None if self.serving is None else self.serving.hash
+        self._write(to_table(known, served, serving), directory / f"{self._name}-{self._files:06d}{SUFFIX}")
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -262,25 +275,34 @@ def _by_file(batch: Sequence[ServedRows]) -> list[tuple[str, date, list[ServedRo
     return [(contract, day, served) for (contract, day), served in groups.items()]
 
 
-def _prepare(directory: Path, contract: FeatureContract) -> None:
-    """Makes the directory and its contract file; an equal contract that stands there stays."""
+def _prepare(directory: Path, contract: FeatureContract, serving: ServingVersion | None) -> None:
+    """Makes the directory with its contract and the serving version; an equal contract that stands there stays."""
     path = directory / CONTRACT_FILE
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if path.exists():
             _check_contract(path, contract)
         # Written anew even where it stands: the first write of a process shows whether the disk takes any.
-        part = path.with_name(f".{uuid4().hex}.tmp")
-        try:
-            part.write_text(json.dumps(contract.to_json(), indent=2) + "\n", encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        _write_json(path, contract.to_json())
+        if serving is not None:
+            kept = serving_file(directory, serving.hash)
+            kept.parent.mkdir(exist_ok=True)
+            _write_json(kept, serving.to_json())
     except OSError as error:
         raise StoreError(
             f"the event log cannot be written to {directory}: {error.strerror or error}.",
             hint="Every served row must be logged: free the disk, or give the log another directory.",
         ) from error
+
+
+def _write_json(path: Path, content: object) -> None:
+    """A file that appears whole."""
+    part = path.with_name(f".{uuid4().hex}.tmp")
+    try:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _check_contract(path: Path, contract: FeatureContract) -> None:

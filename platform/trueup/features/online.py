@@ -79,6 +79,12 @@ class OnlineReader:
                 replies = pipe.execute()
         return self._frame(rows, keys, plan, replies, now)
 
+    def nothing(self, rows: Sequence[Mapping[str, Any]], now: datetime) -> FeatureFrame:
+        """What `read` gives of entities that the store has nothing of, without asking it: every view is MISSING, and
+        on-demand features are computed of that and of the request. Raises what `read` raises of a row."""
+        unknown: list[list[bytes | None]] = [[None] * len(rows) for _ in self._groups]
+        return self._frame(rows, unknown, merge_reads([(group.fields, ()) for group in self._groups]), [], now)
+
     async def read_async(self, rows: Sequence[Mapping[str, Any]], now: datetime) -> FeatureFrame:
         """The same over asyncio."""
         if self._async_client is None:

@@ -51,6 +51,59 @@ class HoldoutFacts:
 
 
 @dataclass(frozen=True)
+class ReproductionFacts:
+    """What `trueup reproduce` kept last with the candidate's run. culprits: why it was not reproduced.
+
+    files: name -> SHA-256 of the model's files it was about. seed_band: how far apart seeds alone put the AUC of two
+    trainings, in 95 of 100 cases; None when that was not measured.
+    """
+
+    verdict: str
+    culprits: tuple[str, ...]
+    files: Mapping[str, str]
+    at: str
+    seed_band: float | None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a server with the candidate may take. latency_p99_ms: of a request of one row, milliseconds. error_rate:
+    share of requests that are not answered with a 200. requests: how many of one row are sent."""
+
+    latency_p99_ms: float = 250.0
+    error_rate: float = 0.001
+    requests: int = 200
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    """A server started with the candidate alone, asked about rows of its holdout, and stopped.
+
+    refused: why it did not start; nothing else is known then. requests: sent, of one row and of many. rows: in all of
+    them. failed: what came instead of an answer, a sentence each. answered: rows whose answer, whose logged prediction
+    and whose prediction by the kept model from the logged features were compared. differing: where these are not the
+    same bits. unlogged: answered rows that are not in the server's log. milliseconds: of each answered request of one
+    row, the first ones (warm-up) left out.
+    """
+
+    refused: str | None = None
+    requests: int = 0
+    rows: int = 0
+    failed: tuple[str, ...] = ()
+    answered: int = 0
+    differing: int = 0
+    unlogged: int = 0
+    milliseconds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class NotAsked:
+    """A fact there is no need of. why: a sentence."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class GoldenFacts:
     """recorded: at training. replayed: predictions of the same rows in this process."""
 
@@ -63,6 +116,8 @@ class Facts:
     """card: of the candidate. live: the registry's contract of its service. files: name -> SHA-256 of what decides its
     predictions. environment: hash of the one that asks. transforms: a result for each on-demand view of the service;
     none when it has none. expectations: of the candidate's holdout.
+    trial: not asked where the server would refuse the candidate's contract. shadow: the parity of rows the candidate
+    scored on live traffic; not asked where there are none.
     """
 
     card: ModelCard
@@ -70,7 +125,11 @@ class Facts:
     environment: str
     live: FeatureContract | Unknown
     snapshot: SnapshotFacts | Unknown
+    reproduction: ReproductionFacts | Unknown
     holdout: HoldoutFacts | Unknown
     transforms: tuple[AnyResult, ...] | Unknown
     expectations: AnyResult | Unknown
     golden: GoldenFacts | Unknown
+    budget: Budget
+    trial: TrialFacts | NotAsked | Unknown
+    shadow: AnyResult | NotAsked | Unknown

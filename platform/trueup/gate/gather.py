@@ -6,17 +6,33 @@ What cannot be read is a fact too (`Unknown`), so that one missing file leaves t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from trueup.contracts.contract import FeatureContract
 from trueup.contracts.extract import extract_contract
 from trueup.datasets.snapshot import open_snapshot
+from trueup.datasets.spec import INSTANT
 from trueup.datasets.storage import find_snapshot, problems, read_manifest
 from trueup.datasets.training_set import TrainingSet
-from trueup.errors import DatasetError, TrueupError
-from trueup.gate.facts import Facts, GoldenFacts, HoldoutFacts, SnapshotFacts, Unknown
+from trueup.errors import DatasetError, ModelError, TrueupError
+from trueup.features.historical import read_as_of
+from trueup.frame import FeatureFrame
+from trueup.gate.facts import (
+    Budget,
+    Facts,
+    GoldenFacts,
+    HoldoutFacts,
+    NotAsked,
+    ReproductionFacts,
+    SnapshotFacts,
+    TrialFacts,
+    Unknown,
+)
+from trueup.gate.live import shadow_result
+from trueup.gate.trial import try_serving
 from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
 from trueup.models.environment import take_environment
@@ -38,12 +54,15 @@ _T = TypeVar("_T")
 @dataclass(frozen=True)
 class World:
     """Where the gate looks. repo: the Feast repository. datasets: root of the snapshots. ledger: what stored rows are
-    read by; None: the views' declared schedules."""
+    read by; None: the views' declared schedules. log: of the servers, whose rows are live traffic; None: there is none.
+    """
 
     tracking: Tracking
     repo: Path
     datasets: Path
     ledger: Ledger | None = None
+    log: Path | None = None
+    budget: Budget = field(default_factory=Budget)
 
 
 def gather(
@@ -63,6 +82,8 @@ def gather(
     progress("snapshot")
     snapshot = _known(lambda: _snapshot(card, world.datasets))
     data = _known(lambda: _training_set(card, world.datasets))
+    progress("reproduction")
+    reproduction = _known(lambda: _reproduction(tracking, candidate))
     progress("holdout metric")
     holdout = data if isinstance(data, Unknown) else _known(lambda: _holdout(world, data, bundle, champion))
     progress("transforms")
@@ -73,16 +94,24 @@ def gather(
     )
     progress("golden predictions")
     golden = _known(lambda: _golden(tracking, candidate, bundle))
+    progress("a server with it")
+    trial = _trial(world, candidate, bundle, live, data)
+    progress("live traffic")
+    shadow = _known(lambda: _shadow(world, candidate, at))
     return Facts(
         card=card,
         files=files,
         environment=take_environment().hash,
         live=live,
         snapshot=snapshot,
+        reproduction=reproduction,
         holdout=holdout,
         transforms=transforms,
         expectations=expectations,
         golden=golden,
+        budget=world.budget,
+        trial=trial,
+        shadow=shadow,
     )
 
 
@@ -119,14 +148,72 @@ def _training_set(card: ModelCard, root: Path) -> TrainingSet:
     return open_snapshot(_id(card), root).load()
 
 
+def _reproduction(tracking: Tracking, candidate: Registered) -> ReproductionFacts:
+    if candidate.run_id is None:
+        raise ModelError(f"{candidate} belongs to no run, so it cannot be trained again.", hint="Train it with trueup.")
+    found = tracking.load_reproduction(candidate.run_id)
+    if found is None:
+        raise ModelError(
+            f"{candidate} was never reproduced.", hint=f"Do it: trueup reproduce {candidate.name}/{candidate.version}"
+        )
+    seeds = found.get("seeds") or {}
+    return ReproductionFacts(
+        verdict=str(found["verdict"]),
+        culprits=tuple(found.get("culprits", ())),
+        files=dict(found.get("model_files", {})),
+        at=str(found.get("at")),
+        seed_band=seeds["auc"]["gap_band"] if "auc" in seeds else None,
+    )
+
+
+def _trial(
+    world: World,
+    candidate: Registered,
+    bundle: Bundle,
+    live: FeatureContract | Unknown,
+    data: TrainingSet | Unknown,
+) -> TrialFacts | NotAsked | Unknown:
+    if isinstance(live, Unknown) or bundle.card.contract.diff(live):
+        return NotAsked("a server refuses a model whose contract is not the registry's: see contract.")
+    if isinstance(data, Unknown):
+        return data
+    return _known(
+        lambda: try_serving(
+            candidate,
+            bundle,
+            data,
+            repo=world.repo,
+            tracking_uri=world.tracking.uri,
+            requests=world.budget.requests,
+        )
+    )
+
+
+def _shadow(world: World, candidate: Registered, at: datetime) -> AnyResult | NotAsked:
+    if world.log is None:
+        return NotAsked("no log of live traffic is named.")
+    return shadow_result(world.log, candidate, tracking=world.tracking, repo=world.repo, ledger=world.ledger, now=at)
+
+
 def _holdout(world: World, data: TrainingSet, bundle: Bundle, champion: Registered | None) -> HoldoutFacts:
     features = data.features.slice(data.counts.train, data.counts.holdout)
     positive = data.labels[data.holdout] == 1
     predictions = bundle.predict(features)
     if champion is None:
         return HoldoutFacts(positive, predictions, None, None)
-    theirs = world.tracking.load_bundle(champion.name, champion.version).predict(features)
-    return HoldoutFacts(positive, predictions, theirs, str(champion))
+    theirs = world.tracking.load_bundle(champion.name, champion.version)
+    return HoldoutFacts(positive, predictions, theirs.predict(_features_of(world, theirs, bundle, data)), str(champion))
+
+
+def _features_of(world: World, champion: Bundle, candidate: Bundle, data: TrainingSet) -> FeatureFrame:
+    """What the champion reads for the holdout rows: its own features, under the candidate's rule. A champion that was
+    trained on what nobody knew would win on what no server has."""
+    if champion.card.contract.hash == candidate.card.contract.hash:
+        return data.features.slice(data.counts.train, data.counts.holdout)
+    rows = data.rows.slice(data.counts.train, data.counts.holdout)
+    return read_as_of(
+        champion.card.contract, rows, candidate.card.rule, repo=world.repo, ledger=world.ledger, instant=INSTANT
+    )
 
 
 def _transforms(world: World, card: ModelCard, at: datetime) -> tuple[AnyResult, ...]:

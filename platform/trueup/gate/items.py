@@ -1,169 +1,31 @@
-"""What a promotion asks for: one pure function of `Facts` for each item of evidence."""
+"""What a promotion asks for, in the order it is shown. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
-import numpy as np
+from trueup.gate.evidence import ASKED, Evidence
+from trueup.gate.facts import Facts
+from trueup.gate.model_items import contract, expectations, golden, metric, reproduced, snapshot, transforms
+from trueup.gate.said import Said
+from trueup.gate.serving_items import error_budget, latency, load_and_query, shadow_parity
 
-from trueup.gate.auc import auc_difference
-from trueup.gate.evidence import Evidence, Outcome
-from trueup.gate.facts import Facts, Unknown
-from trueup.parity.results import ExpectationResult, Result, joint_verdict
-from trueup.wording import counted
-
-_NAMED = 3
-"""How many parts of a failure are named."""
+_ASK: tuple[Callable[[Facts], Said], ...] = (
+    contract,
+    snapshot,
+    reproduced,
+    metric,
+    transforms,
+    expectations,
+    golden,
+    load_and_query,
+    latency,
+    error_budget,
+    shadow_parity,
+)
+ITEMS: Mapping[str, Callable[[Facts], Said]] = dict(zip(ASKED, _ASK, strict=True))
 
 
 def judge(facts: Facts) -> tuple[Evidence, ...]:
-    """Every item, in the order they are shown."""
-    return tuple(_one(name, ask, facts) for name, ask in ITEMS.items())
-
-
-_Said = tuple[Outcome, str]
-_Ask = Callable[[Facts], _Said]
-
-
-def contract(facts: Facts) -> _Said:
-    """The registry's feature service is what the candidate learned on."""
-    if isinstance(facts.live, Unknown):
-        return "could not run", facts.live.why
-    trained = facts.card.contract
-    if differences := trained.diff(facts.live):
-        said = (
-            f"the registry's {trained.service} is not what it was trained on, in "
-            f"{counted(len(differences), 'part')}: {_few([str(each) for each in differences])}."
-        )
-        return "fail", said
-    return (
-        "pass",
-        f"{trained.service}@{trained.hash[:12]}: all {counted(len(trained.columns), 'feature')} are the registry's.",
-    )
-
-
-def snapshot(facts: Facts) -> _Said:
-    """The training snapshot is there, whole, and the one that the candidate's card names."""
-    found, card = facts.snapshot, facts.card
-    if isinstance(found, Unknown):
-        return "could not run", found.why
-    if found.problems:
-        said = f"{counted(len(found.problems), 'problem')} in snapshot {found.id[:12]}: {_few(found.problems)}"
-        return "fail", said
-    if (found.id, found.content) != (card.snapshot, card.dataset):
-        said = (
-            f"the card names snapshot {str(card.snapshot)[:12]} of content {card.dataset[:12]}; found "
-            f"{found.id[:12]} of content {found.content[:12]}."
-        )
-        return "fail", said
-    return "pass", f"{found.id[:12]}: {found.rows:,} rows in {found.bytes:,} bytes, every one as its manifest says."
-
-
-def metric(facts: Facts) -> _Said:
-    """AUC on the candidate's holdout, not below the champion's by more than the noise band (see `auc`)."""
-    found = facts.holdout
-    if isinstance(found, Unknown):
-        return "could not run", found.why
-    if facts.card.rule.known_at == "unbounded":
-        return (
-            "could not run",
-            "its holdout has values nobody knew yet (known_at unbounded): that AUC is not serving's.",
-        )
-    rows = len(found.positive)
-    for name, predictions in ((str(facts.card), found.candidate), (found.champion_name, found.champion)):
-        if predictions is not None and (wrong := int((~np.isfinite(predictions)).sum())):
-            verdict: Outcome = "fail" if predictions is found.candidate else "could not run"
-            return verdict, f"{name} predicts no finite number for {wrong:,} of {counted(rows, 'holdout row')}."
-    champion = found.candidate if found.champion is None else found.champion
-    try:
-        auc = auc_difference(found.positive, found.candidate, champion)
-    except ValueError as error:
-        return "could not run", f"the holdout has {error}."
-    if found.champion is None:
-        return "pass", f"AUC {auc.a:.4f} on {counted(rows, 'holdout row')}; no model to compare with has the alias yet."
-    said = (
-        f"AUC {auc.a:.4f}, {found.champion_name} has {auc.b:.4f} on the same {counted(rows, 'holdout row')}: "
-        f"{auc.a - auc.b:+.4f}, noise band {auc.band:.4f} (DeLong, one-sided 95 %)."
-    )
-    return ("fail" if auc.a_is_worse else "pass"), said
-
-
-def transforms(facts: Facts) -> _Said:
-    """Each on-demand view gives a row the same value alone, in a batch and in any order."""
-    found = facts.transforms
-    if isinstance(found, Unknown):
-        return "could not run", found.why
-    if not found:
-        return "pass", f"{facts.card.contract.service} has no on-demand view."
-    cells = [result for result in found if isinstance(result, Result)]
-    verdict = joint_verdict(found)
-    if verdict != "pass":
-        because = [f"{each.subject}: {_cells(each)}" for each in cells if each.verdict == verdict]
-        return verdict, f"{counted(len(because), 'on-demand view')} of {len(found)}: {_few(because)}."
-    values = sum(each.compared for each in cells)
-    return "pass", f"{counted(len(found), 'on-demand view')}, {counted(values, 'value')}: each the same bits every way."
-
-
-def expectations(facts: Facts) -> _Said:
-    """The Great Expectations suite kept with the candidate holds on its own holdout."""
-    found = facts.expectations
-    if isinstance(found, Unknown):
-        return "could not run", found.why
-    assert isinstance(found, ExpectationResult)
-    if found.failed:
-        because = [f"{item.feature or 'columns'}: {item.kind}" for item in found.failed]
-        said = (
-            f"{len(because)} of {counted(len(found.expectations), 'expectation')} fail on "
-            f"{counted(found.rows, 'holdout row')}: {_few(because)}."
-        )
-        return "fail", said
-    if found.verdict != "pass":
-        return "could not run", found.problem or f"nothing was expected of {counted(found.rows, 'holdout row')}."
-    return "pass", f"{counted(len(found.expectations), 'expectation')} hold on {counted(found.rows, 'holdout row')}."
-
-
-def golden(facts: Facts) -> _Said:
-    """Predictions recorded at training come out the same in this environment, bit for bit."""
-    found = facts.golden
-    if isinstance(found, Unknown):
-        return "could not run", found.why
-    recorded, replayed = found.recorded.predictions, found.replayed
-    if not len(recorded) or len(recorded) != len(replayed):
-        return "could not run", f"{counted(len(recorded), 'prediction')} recorded, {len(replayed):,} replayed."
-    differing = np.flatnonzero(recorded.view(np.uint64) != replayed.view(np.uint64))
-    if not len(differing):
-        return "pass", f"{counted(len(recorded), 'prediction')} recorded at training: the same bits here."
-    row = int(differing[np.argmax(np.abs(recorded[differing] - replayed[differing]))])
-    said = (
-        f"{len(differing):,} of {counted(len(recorded), 'prediction')} differ from training's, most in row {row}: "
-        f"{float(recorded[row])!r} then, {float(replayed[row])!r} here."
-    )
-    return "fail", said
-
-
-ITEMS: Mapping[str, _Ask] = {
-    "contract": contract,
-    "snapshot": snapshot,
-    "holdout metric": metric,
-    "transforms": transforms,
-    "expectations": expectations,
-    "golden predictions": golden,
-}
-"""What a promotion asks for."""
-
-
-def _one(name: str, ask: _Ask, facts: Facts) -> Evidence:
-    verdict, said = ask(facts)
-    return Evidence(name, verdict, said)
-
-
-def _cells(result: Result) -> str:
-    if result.mismatched:
-        return f"{result.mismatched:,} of {counted(result.compared, 'value')} depend on the rows around them"
-    return result.problem or "nothing could be compared"
-
-
-def _few(parts: Iterable[str]) -> str:
-    parts = list(parts)
-    more = [f"{len(parts) - _NAMED} more"] if len(parts) > _NAMED else []
-    return "; ".join(part.rstrip(".") for part in [*parts[:_NAMED], *more])
+    """Every item."""
+    return tuple(Evidence(name, *ask(facts)) for name, ask in ITEMS.items())

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trueup.errors import GateError
+from trueup.gate.evidence import ASKED
 from trueup.gate.keys import VerifyKey
 from trueup.gate.verdict import Verdict, document_id, read, verify
 from trueup.instants import format_instant
@@ -46,8 +47,8 @@ def standing(
 ) -> Kept:
     """The verdict that lets this version have this alias. files: SHA-256 of the model's files as they are now.
 
-    Raises GateError when there is none, or it is a refusal, another model's or version's, of other files, changed, or
-    signed with another key.
+    Raises GateError when there is none, or it is a refusal, another model's or version's, of other files, changed,
+    signed with another key, or of a gate that did not ask for all of today's evidence.
     """
     name = f"{model}@{version}"
     found = [
@@ -62,6 +63,11 @@ def standing(
     if changed := [file for file, digest in verdict.files.items() if files.get(file) != digest]:
         raise GateError(
             f"{name} is not what its {verdict} was given for: {', '.join(changed)} changed since.", hint=_PROMOTE
+        )
+    if verdict.outcome == "pass" and (unasked := set(ASKED) - {item.name for item in verdict.evidence}):
+        raise GateError(
+            f"{verdict} was given without {', '.join(name for name in ASKED if name in unasked)}: by an older gate.",
+            hint=_PROMOTE,
         )
     if verdict.outcome != "pass":
         failed = ", ".join(item.name for item in verdict.evidence if item.verdict == "fail")

@@ -16,8 +16,12 @@ def standing_of(
     key: VerifyKey,
     *,
     tags: Mapping[int, Mapping[str, str]] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> Kept:
-    """The verdict that lets a version have an alias now. tags: of all versions of the model, where they were read.
+    """The verdict that lets a version have an alias now.
+
+    tags: of all versions of the model, where they were read. files: digests of the version's files, where they were
+    taken (`Tracking.file_digests`).
 
     Raises GateError when there is none (see `standing`), ModelError when there is no such version.
     """
@@ -28,5 +32,5 @@ def standing_of(
         model=version.name,
         version=version.version,
         alias=alias,
-        files=tracking.file_digests(version.name, version.version),
+        files=tracking.file_digests(version.name, version.version) if files is None else files,
     )

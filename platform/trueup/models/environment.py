@@ -11,6 +11,7 @@ import json
 import locale
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from trueup.errors import ModelError
+from trueup.errors import InputError, ModelError
 from trueup.hashing import digest
 from trueup.models.distributions import installed
 
@@ -30,6 +31,7 @@ FORMAT = 2
 
 IMAGE_DIGEST = "TRUEUP_IMAGE_DIGEST"
 """Environment variable with the container image's digest. A process cannot ask for it, so the orchestrator sets it."""
+_IMAGE = re.compile(r"sha256:[0-9a-f]{64}")
 
 PACKAGES = (
     "numpy",
@@ -163,6 +165,7 @@ def take_environment(variables: Mapping[str, str] | None = None) -> Environment:
     """The fingerprint of this process. variables: its environment variables (default: `os.environ`).
 
     Loads scikit-learn's and SciPy's native libraries, where they are installed: seconds in a process that has not.
+    Raises InputError for an image's digest that is none.
     """
     given = os.environ if variables is None else variables
     packages = ((name, installed(name)) for name in PACKAGES)
@@ -182,7 +185,7 @@ def take_environment(variables: Mapping[str, str] | None = None) -> Environment:
         encoding=sys.getfilesystemencoding(),
         time_zone=f"{'/'.join(time.tzname)} (UTC{-time.timezone / 3600:+g})",
         hash_seed=given.get("PYTHONHASHSEED", "random"),
-        image=given.get(IMAGE_DIGEST, "").strip() or None,
+        image=_image(given.get(IMAGE_DIGEST, "")),
     )
 
 
@@ -217,6 +220,21 @@ def _cpu_features() -> tuple[str, ...] | None:
     config = np.show_config(mode="dicts")
     simd = config.get("SIMD Extensions") if isinstance(config, dict) else None
     return None if simd is None else (*simd.get("baseline", ()), *simd.get("found", ()))
+
+
+def _image(text: str) -> str | None:
+    """The digest of the container image, None where nothing is said."""
+    said = text.strip()
+    if not said:
+        return None
+    if not _IMAGE.fullmatch(said):
+        raise InputError(
+            IMAGE_DIGEST,
+            f"{IMAGE_DIGEST}: {said!r} is not an image's digest; expected sha256: and 64 hex digits in lower case.",
+            hint="A tag or an image's name does not say which image it is: set what follows the @ in the image's "
+            "reference, or leave it unset.",
+        )
+    return said
 
 
 def _usable_cpus() -> int:

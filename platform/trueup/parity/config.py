@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from trueup.errors import InputError
+from trueup.eventlog.serving_version import SETTINGS
 from trueup.parity.causes import BY_NAME, UNEXPLAINED
 from trueup.parity.compare import Tolerance
 from trueup.parity.policy import Policy
@@ -25,6 +26,10 @@ plane__seats = 0.001
 
 [null_default]                                # what a serving layer puts in place of null, to be named so
 plane__seats = 0
+
+[serving]                                     # what rows should be served under; absent: nothing is expected
+fallback = "refuse"
+online_timeout_seconds = 2.0
 
 [drift]
 false_alarm_rate = 0.01
@@ -60,6 +65,7 @@ class ParityConfig(_Section):
     tolerance: dict[str, ToleranceSection] = Field(default_factory=dict)
     allowed: dict[str, float] = Field(default_factory=dict)
     null_default: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    serving: dict[str, int | float | str] = Field(default_factory=dict)
     drift: DriftSection = DriftSection()
 
     @property
@@ -95,6 +101,13 @@ def load_config(path: Path) -> ParityConfig:
         if not distance >= 0:
             where = f"drift.min_effect.{feature}"
             raise InputError(where, f"{path}: {where} is {distance}; expected a distance, 0 or more.")
+    for setting in config.serving:
+        if setting not in SETTINGS:
+            raise InputError(
+                f"serving.{setting}",
+                f"{path}: serving.{setting} is no setting that a server's configuration has.",
+                hint=f"Expected one of {', '.join(SETTINGS)}.",
+            )
     if config.fail_on is not None and not checked_causes(config.fail_on):
         raise InputError("fail_on", f"{path}: fail_on names no cause.", hint="Leave it out: any mismatch then fails.")
     return config

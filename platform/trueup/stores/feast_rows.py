@@ -25,7 +25,7 @@ from trueup.stores.sqlite_rows import SqliteRows
 from trueup.stores.value_columns import NO_TIME, Raws
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from feast import FeatureStore, RepoConfig
 
 BATCH_ROWS = 1_000
 
@@ -165,3 +165,10 @@ def _cell(value: Any, status: int, event: Any) -> tuple[bytes, int, bool]:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else ""
+
+
+def has_declared_types(config: RepoConfig) -> bool:
+    """Whether history is read as the declared types: by trueup's offline store it is, by Feast's own it is not."""
+    kind = config.offline_config
+    name = str(kind.get("type", "")) if isinstance(kind, dict) else str(getattr(kind, "type", kind))
+    return name.startswith("trueup.")

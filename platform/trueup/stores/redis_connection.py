@@ -21,7 +21,7 @@ import redis.retry
 from redis import exceptions
 from redis.backoff import ExponentialBackoff
 
-from trueup.errors import StoreError
+from trueup.errors import StoreError, UnavailableError
 from trueup.stores.local_redis import ensure_running
 
 AUTO = "auto"
@@ -91,7 +91,7 @@ def describe(client: Any) -> str:
 
 @contextmanager
 def store_errors(client: Any) -> Iterator[None]:
-    """Errors of redis-py come out as StoreError, with what to do about them."""
+    """Errors of redis-py come out as StoreError, with what to do about them; UnavailableError for no answer in time."""
     try:
         yield
     except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
@@ -99,11 +99,11 @@ def store_errors(client: Any) -> Iterator[None]:
             f"{describe(client)} refused the user or password: {error}.", hint=f"Set them in {_SETTING}."
         ) from error
     except exceptions.TimeoutError as error:
-        raise StoreError(
+        raise UnavailableError(
             f"{describe(client)} did not answer in time: {error}.", hint=f"Check the server, or {_SETTING}."
         ) from error
     except exceptions.ConnectionError as error:
-        raise StoreError(
+        raise UnavailableError(
             f"{describe(client)} cannot be reached: {error}.", hint=f"Start it, or set {_SETTING}."
         ) from error
     except exceptions.RedisError as error:

@@ -38,7 +38,7 @@ def test_one_log_row_for_each_row_and_model_that_scored_it() -> None:
 
 
 def test_a_row_says_who_was_served_what_by_whom_and_when() -> None:
-    row = to_table(FLIGHTS, [served("a")]).to_pylist()[1]
+    row = to_table(FLIGHTS, [served("a")], "5" * 64).to_pylist()[1]
     assert {name: value for name, value in row.items() if name.startswith("__")} == {
         "__log_timestamp": NOON,
         "__log_date": date(2013, 11, 1),
@@ -52,6 +52,8 @@ def test_a_row_says_who_was_served_what_by_whom_and_when() -> None:
         "__prediction": 0.5,
         "__experiment": "ab",
         "__unit": "a-0",
+        "__fallback": False,
+        "__serving_version": "5" * 64,
         "__event_timestamp__route": NOON - timedelta(days=3),
         "__event_timestamp__plane": datetime(1969, 12, 31, 23, 59, 58, 500_000, tzinfo=UTC),
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from trueup.gate.evidence import Evidence
+from trueup.gate.evidence import ASKED, Evidence
 from trueup.gate.keys import SigningKey
 from trueup.gate.verdict import Verdict
 
@@ -20,7 +20,11 @@ PASSED = Verdict(
     model="shop",
     version=2,
     alias="champion",
-    evidence=(Evidence("contract", "pass", "é: all 4 features are the registry's."), Evidence("snapshot", "pass", "s")),
+    evidence=(
+        Evidence("contract", "pass", "é: all 4 features are the registry's."),
+        *(Evidence(name, "pass", "s") for name in ASKED[1:-1]),
+        Evidence(ASKED[-1], "not applicable", "n"),
+    ),
     run="r",
     files=FILES,
     contract="c" * 64,

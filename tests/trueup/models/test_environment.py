@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trueup.errors import ModelError
+from trueup.errors import InputError, ModelError
 from trueup.models.environment import (
     IMAGE_DIGEST,
     Environment,
@@ -109,9 +109,19 @@ def test_thread_variables_and_the_hash_seed_are_read_from_the_given_variables() 
 
 
 def test_the_image_is_what_the_orchestrator_says_it_is() -> None:
-    assert take_environment({IMAGE_DIGEST: "sha256:12\n"}).image == "sha256:12"
+    assert take_environment({IMAGE_DIGEST: f"sha256:{'12' * 32}\n"}).image == f"sha256:{'12' * 32}"
     assert take_environment({IMAGE_DIGEST: ""}).image is None
     assert take_environment({}).image is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["sha256:12", "latest", "12" * 32, f"sha256:{'AB' * 32}", f"repo/image@sha256:{'12' * 32}", f"sha512:{'1' * 64}"],
+)
+def test_what_is_no_images_digest_is_an_error_that_names_the_variable(said: str) -> None:
+    with pytest.raises(InputError, match="expected sha256: and 64 hex digits") as refused:
+        take_environment({IMAGE_DIGEST: said})
+    assert (refused.value.field, said in str(refused.value)) == (IMAGE_DIGEST, True)
 
 
 def test_the_processor_features_are_those_numpy_dispatches_on() -> None:

@@ -23,6 +23,7 @@ def test_the_example_is_a_file_that_loads(tmp_path: Path) -> None:
     assert loaded.policy() == Policy(("unexplained", "late_arrival"), {"plane__seats": 0.001})
     assert loaded.tolerances == {"weather__wind_speed": Tolerance(absolute=1e-9)}
     assert loaded.null_default == {"plane__seats": 0}
+    assert loaded.serving == {"fallback": "refuse", "online_timeout_seconds": 2.0}
     assert loaded.drift.min_effect == {"weather__wind_speed": 0.1}
 
 
@@ -58,6 +59,8 @@ def test_causes_of_the_command_line_win_over_the_files(tmp_path: Path) -> None:
         ("[allowed]\na = 1.5", "allowed.a is 1.5; expected a share, 0 to 1"),
         ("[drift]\nfalse_alarm_rate = 0", "drift.false_alarm_rate = 0: Input should be greater than 0"),
         ("[null_default]\na = [1]", "null_default.a"),
+        ("[serving]\ntimeout = 1", "serving.timeout is no setting that a server's configuration has"),
+        ("[serving]\nworkers = [1]", "serving.workers"),
     ],
 )
 def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, said: str) -> None:

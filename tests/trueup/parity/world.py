@@ -26,6 +26,7 @@ from trueup.contracts.contract import Field as ContractField
 from trueup.contracts.extract import view_from_feast
 from trueup.errors import ModelError
 from trueup.eventlog.records import Role, Scores, ServedRows
+from trueup.eventlog.serving_version import ServingVersion
 from trueup.eventlog.writer import LogWriter
 from trueup.features.online import OnlineReader
 from trueup.frame import FeatureFrame
@@ -186,12 +187,14 @@ class World:
         role: Role = "answer",
         key: str = "X",
         model: str = MODEL,
+        fallback: bool = False,
         tamper: Callable[[FeatureFrame], FeatureFrame] = lambda frame: frame,
     ) -> None:
-        """One request; `ttl`: what the server takes the planes' TTL to be."""
+        """One request; `ttl`: what the server takes the planes' TTL to be. fallback: it reads nothing."""
         views = tuple(replace(view, ttl=ttl) if view.name == "plane" else view for view in self.contract.views)
         asked = {"tailnum": key, "origin": key, "limit": 1.0}
-        frame = OnlineReader(replace(self.contract, views=views), client=self.client).read([asked], at(hours))
+        reader = OnlineReader(replace(self.contract, views=views), client=self.client)
+        frame = (reader.nothing if fallback else reader.read)([asked], at(hours))
         name = f"r{len(self.served)}"
         self.served.append(
             ServedRows(
@@ -205,12 +208,14 @@ class World:
                 units=(name,),
                 variants=(model,),
                 scores=(Scores(model, "1", (0,), (role,), np.array([0.5])),),
+                fallback=fallback,
             )
         )
 
-    def log(self) -> Path:
+    def log(self, serving: ServingVersion | None = None) -> Path:
+        """Writes what was served since the last call. serving: the settings it was served under."""
         directory = self.path / "log"
-        with LogWriter(directory, [self.contract]) as writer:
+        with LogWriter(directory, [self.contract], serving=serving) as writer:
             for rows in self.served:
                 assert writer.offer(rows)
         self.served.clear()

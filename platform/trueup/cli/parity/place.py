@@ -121,10 +121,10 @@ class Place:
 
     @property
     def declared_types(self) -> bool:
-        """Whether history is read as the declared types: by trueup's offline store it is, by Feast's own it is not."""
-        kind = self.store.config.offline_config
-        name = str(kind.get("type", "")) if isinstance(kind, dict) else str(getattr(kind, "type", kind))
-        return name.startswith("trueup.")
+        """See `trueup.stores.feast_rows.has_declared_types`."""
+        from trueup.stores.feast_rows import has_declared_types
+
+        return has_declared_types(self.store.config)
 
     @property
     def applied(self) -> dict[str, datetime]:

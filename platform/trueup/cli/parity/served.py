@@ -120,6 +120,7 @@ def check_served_log(
         applied=place.applied,
         defaults=place.config.null_default,
         declared_types=place.declared_types,
+        serving=place.config.serving,
         sample=sample,
         now=now,
         progress=progress,

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from trueup.contracts.contract import FeatureContract
-from trueup.errors import InputError, TrueupError
+from trueup.errors import InputError, SourceError, TrueupError
 from trueup.eventlog.foreign import ServiceLog
 from trueup.eventlog.layout import SUFFIX
 from trueup.eventlog.logged import NOT_LOGGED, LoggedRows
 from trueup.eventlog.parquet import Damaged, files_under
-from trueup.eventlog.reader import find_logs, read_contract
-from trueup.eventlog.records import FALLBACK, REQUEST_ID, ROLE, ROW
+from trueup.eventlog.reader import find_logs, read_contract, read_serving
+from trueup.eventlog.records import FALLBACK, REQUEST_ID, ROLE, ROW, SERVING_VERSION
+from trueup.eventlog.serving_version import Document
 from trueup.eventlog.stream import stream_log
 from trueup.instants import AsOfRule, KnownAt
 from trueup.parity.causes import Reading
@@ -35,6 +37,7 @@ from trueup.parity.evidence.models import CardOf, Progress, TrainedModel, nothin
 from trueup.parity.evidence.recompute import INSTANT, Source, distinct, under_way
 from trueup.parity.explain import Case, Rows, only
 from trueup.parity.logged import AsLogged
+from trueup.parity.serving import Under, Versions, together
 from trueup.parity.tally import Labels
 from trueup.stores.ledger import Ledger
 
@@ -97,13 +100,19 @@ class Service:
 
 @dataclass
 class ModelTotal:
-    """All that a log says of one model version. card: None where it cannot be had. known_at: the rule's."""
+    """All that a log says of one model version. card: None where it cannot be had. known_at: the rule's. serving: the
+    versions its rows were served under."""
 
     model: str
     version: str | None
     card: TrainedModel | None
     known_at: KnownAt
     total: ServedTotal
+    serving: Versions = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return self.model if self.version is None else f"{self.model}@{self.version}"
 
 
 def own_logs(log_dir: Path, selection: Selection) -> list[Log]:
@@ -171,8 +180,9 @@ def served_totals(
         source = Source(questions, repo=basis.repo, ledger=basis.ledger, progress=progress)
         for name, rows in by_model(chunk):
             mine = known[name] = known.get(name) or _open(name, log, card_of, basis)
-            progress(f"check {mine.model}{'' if mine.version is None else f'@{mine.version}'}")
+            progress(f"check {mine.label}")
             mine.total += _examined(log, mine, chunk, source, rows, basis)
+            mine.serving = together(mine.serving, _served_under(chunk, rows))
     for name, reasons in left.rows.items():
         if reasons:
             mine = known[name] = known.get(name) or _open(name, log, card_of, basis)
@@ -286,6 +296,25 @@ def _part(
         misfits=misfits,
         notes={name: count for name, count in notes.items() if count},
     )
+
+
+def serving_documents(log: Log, versions: Iterable[str | None]) -> dict[str, Document | str]:
+    """What the versions say that rows of the log name, or why that is not known."""
+    found: dict[str, Document | str] = {}
+    for version in versions:
+        if version is not None:
+            try:
+                found[version] = read_serving(log.root, version)
+            except SourceError as error:
+                found[version] = str(error)
+    return found
+
+
+def _served_under(chunk: LoggedRows, rows: Rows) -> dict[str | None, Under]:
+    named = chunk.labels.column(SERVING_VERSION).combine_chunks().take(pa.array(rows))
+    groups = pa.table({"version": named, "at": chunk.at.take(pa.array(rows))}).group_by("version")
+    found = groups.aggregate([([], "count_all"), ("at", "min")]).to_pylist()
+    return {each["version"]: Under(each["count_all"], each["at_min"]) for each in found}
 
 
 def _fallback(chunk: LoggedRows) -> Mask | None:

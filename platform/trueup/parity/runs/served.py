@@ -10,6 +10,7 @@ from typing import Any
 
 from trueup.errors import TrueupError
 from trueup.eventlog.foreign import ServiceLog
+from trueup.eventlog.serving_version import Document
 from trueup.instants import AsOfRule, Clock, utc_now
 from trueup.parity.checks.served import CHECK as SERVED
 from trueup.parity.checks.served import served_result
@@ -26,10 +27,11 @@ from trueup.parity.evidence.served import (
     own_logs,
     served_totals,
     service_log,
+    serving_documents,
     strays,
 )
 from trueup.parity.report import Report
-from trueup.parity.results import AnyResult, could_not_run
+from trueup.parity.results import AnyResult, Result, could_not_run
 from trueup.parity.runs.facts import (
     PACKAGES,
     check_share,
@@ -39,6 +41,7 @@ from trueup.parity.runs.facts import (
     sample_of,
     window_facts,
 )
+from trueup.parity.serving import Documents, Versions, serving_facts, serving_notes, together
 from trueup.stores.ledger import Ledger
 
 
@@ -59,6 +62,7 @@ def run_served(
     applied: Mapping[str, datetime] | None = None,
     defaults: Mapping[str, Any] | None = None,
     declared_types: bool = True,
+    serving: Mapping[str, Any] | None = None,
     sample: float = 1.0,
     now: datetime | None = None,
     batch_rows: int = LOG_BATCH_ROWS,
@@ -76,7 +80,8 @@ def run_served(
     under this one instead of each model's own (without a model: `served` where the ledger knows a run of its views,
     else `label`). applied: view or on-demand view -> since when the registry has had its present definition. defaults:
     feature -> what a server is known to put in place of null. declared_types: False where history is read by one of
-    Feast's own stores, which leave values as the source has them. sample: share of the entities that is looked at, the
+    Feast's own stores, which leave values as the source has them. serving: settings that the rows should have been
+    served under (`trueup.eventlog.serving_version.SETTINGS`). sample: share of the entities that is looked at, the
     same ones in every run. now: rows served after it are from the future, and not compared.
 
     Raises InputError when there is no log or a share that is none. A model, or a file, that cannot be checked is a
@@ -87,14 +92,22 @@ def run_served(
     basis = Basis(repo, ledger, project, rule, tolerances or {}, applied, defaults or {}, declared_types)
     selection = Selection(start, end, models, service, now, sample, batch_rows)
     results: list[AnyResult] = []
+    versions: dict[str, Versions] = {}
+    documents: dict[str, Document | str] = {}
     for log in [service_log(foreign)] if foreign is not None else own_logs(log_dir, selection):
         left = LeftOut()
         totals = served_totals(log, card_of, selection, left, basis, progress)
         results += [_served_result(log, total, repo) for total in totals]
+        for total in totals:
+            versions[total.label] = together(versions.get(total.label, {}), total.serving)
+            read = serving_documents(log, total.serving)
+            documents |= {name: said for name, said in read.items() if isinstance(documents.get(name, ""), str)}
         if (problem := left.problem(log.root)) is not None:
             results.append(could_not_run(SERVED, f"files of {log.label}", problem))
     if foreign is None and (problem := LeftOut(damaged=strays(log_dir)).problem(log_dir)) is not None:
         results.append(could_not_run(SERVED, f"files of {log_dir}", problem))
+    versions = {label: found for label, found in versions.items() if found}  # of none, no row was looked at
+    results = [_with_serving(result, versions, documents, serving or {}) for result in results]
     if not results:
         results = [nothing_served(SERVED, log_dir, start, end, models)]
     facts = {
@@ -103,6 +116,7 @@ def run_served(
         **ledger_facts(ledger),
         **window_facts(start, end),
         **sample_of(sample),
+        **serving_facts(versions, documents, serving or {}),
     }
     if foreign is not None and rule is None:
         chosen = default_rule(foreign.contract, ledger).known_at
@@ -111,6 +125,14 @@ def run_served(
             f"{chosen}, where the log names no model: none was asked for, and {knows} of the service's views"
         )
     return Report(started, clock(), tuple(results), packages(*PACKAGES), facts)
+
+
+def _with_serving(
+    result: AnyResult, versions: Mapping[str, Versions], documents: Documents, expected: Mapping[str, Any]
+) -> AnyResult:
+    if not isinstance(result, Result) or result.label not in versions:
+        return result
+    return replace(result, notes={**result.notes, **serving_notes(result.label, versions, documents, expected)})
 
 
 def _served_result(log: Log, found: ModelTotal, repo: Path) -> AnyResult:
