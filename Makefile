@@ -1,6 +1,6 @@
 # Everything a user, a developer or CI runs. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-full test lint types pytest faults bench browser format lock golden clean
+.PHONY: help setup demo demo-full pipeline test lint types pytest faults bench browser format lock golden clean
 
 BIN := .venv/bin
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -20,6 +20,9 @@ demo: setup ## the main job: real flights through the whole loop, ends with a re
 
 demo-full: setup ## the same with every flight of the replayed weeks
 	@$(BIN)/trueup demo --full
+
+pipeline: setup ## raw data to model and parity report, what has changed of it (dvc.yaml)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 test: setup lint types pytest ## all checks, as CI runs them
 

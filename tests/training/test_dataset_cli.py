@@ -67,6 +67,24 @@ def test_a_snapshot_goes_beside_the_tracking_store_unless_asked_otherwise(
     assert Path(asked["folder"]).is_relative_to(tmp_path / "out")
 
 
+def test_the_id_can_go_to_a_file_which_the_next_command_reads(
+    command: Command, recipe_file: Path, tmp_path: Path
+) -> None:
+    id_file = tmp_path / "results" / "shop.snapshot"
+    built = json.loads(command("dataset", "build", recipe_file, "--id-file", id_file, "--json").stdout)
+    assert id_file.read_text(encoding="utf-8") == built["id"] + "\n"
+    with pytest.raises(InputError, match=r"--id-file .* cannot be written: "):
+        command("dataset", "build", recipe_file, "--id-file", tmp_path)
+
+
+def test_one_that_is_not_here_is_said_to_be_restored_from_dvc(command: Command, tmp_path: Path) -> None:
+    for words in (["verify", "abcd"], ["diff", "abcd", "abcd"]):
+        with pytest.raises(DatasetError, match=r"comes back with: trueup dataset restore ID"):
+            command("dataset", *words)
+    with pytest.raises(InputError, match=r"repo: .*absent is no folder"):
+        command("dataset", "restore", "abcd", "--repo", tmp_path / "absent")
+
+
 def test_building_prints_the_id_the_rule_and_the_parts(command: Command, recipe_file: Path) -> None:
     said = command("dataset", "build", recipe_file).stdout
     assert "known_at = served, pinned 2024-02-10T00:00:00Z" in said

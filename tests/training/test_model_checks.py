@@ -5,26 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 import pytest
 from feast import FeatureStore
-from tests.training.shop import NOW, SITES, START
+from tests.training import served
+from tests.training.shop import NOW
 from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
 from trueup.cli import app
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import ContractError, InputError
-from trueup.eventlog.records import Role, Scores, ServedRows
-from trueup.eventlog.writer import LogWriter
-from trueup.features.historical import read_as_of
-from trueup.instants import AsOfRule
 from trueup.models.tracking import Tracking
 from trueup.parity.evidence.expectations import DataDocs
 from trueup.parity.evidence.transforms import Where
@@ -35,8 +29,6 @@ from trueup.parity.runs.transforms import run_transforms
 from trueup.parity.suite import SUITE_FILE, read_suite
 from trueup_training.recipe import Recipe
 from trueup_training.train import train
-
-FIRST = START + timedelta(days=32)
 
 
 @dataclass(frozen=True)
@@ -49,39 +41,8 @@ class Trained:
 
     def serve(self, log: Path, *, count: int = 300, version: str = "1", wrong: Sequence[int] = ()) -> Path:
         """A log of requests, by what the honest online store had. wrong: rows logged one float further."""
-        random = np.random.default_rng(3)
-        instants = [FIRST + timedelta(minutes=37 * row) for row in range(count)]
-        rows = pa.table(
-            {
-                "site": [SITES[int(random.integers(len(SITES)))] for _ in instants],
-                "placed_unix": pa.array([int(instant.timestamp()) for instant in instants], pa.int64()),
-                "event_timestamp": pa.array(instants, pa.timestamp("us", tz="UTC")),
-            }
-        )
-        frame = read_as_of(self.contract, rows, AsOfRule("served"), repo=self.repo, ledger=None)
-        predictions = self.tracking.load_bundle("shop", 1).predict(frame).copy()
-        predictions[list(wrong)] = np.nextafter(predictions[list(wrong)], 2)
-        with LogWriter(log, [self.contract]) as writer:
-            for row, instant in enumerate(instants):
-                assert writer.offer(self._request(row, instant, rows, frame, predictions, version))
-        return log
-
-    def _request(
-        self, row: int, instant: datetime, rows: pa.Table, frame: Any, predictions: npt.NDArray[Any], version: str
-    ) -> ServedRows:
-        role: Role = "shadow" if row % 5 == 0 else "answer"
-        return ServedRows(
-            contract=self.contract,
-            request_id=f"r{row}",
-            instant=instant,
-            experiment="",
-            inputs=rows.slice(row, 1).select(["site", "placed_unix"]),
-            frame=frame.slice(row, 1),
-            rows=(0,),
-            units=(f"u{row}",),
-            variants=("shop",),
-            scores=(Scores("shop", version, (0,), (role,), predictions[row : row + 1]),),
-        )
+        bundle = self.tracking.load_bundle("shop", 1)
+        return served.write_log(log, bundle, self.contract, self.repo, version=version, count=count, wrong=wrong)
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,14 @@ Everything heavy is imported when the command runs, so that `trueup --help` answ
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from trueup.cli import Json, LedgerPath, Repo, TrackingUri, print_json, print_table
-from trueup.cli.options import Datasets, datasets_folder
+from trueup.cli.options import Datasets, datasets_folder, write_file
 from trueup.console import output, step
 from trueup_training.dataset_cli import dataset
 from trueup_training.reproduce_cli import reproduce_command
@@ -37,6 +38,9 @@ def train_command(
         ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the fit. The model is the same with any number.")] = 1,
+    metrics: Annotated[
+        Path | None, typer.Option(help="Also write the metrics on the holdout there, as JSON (for dvc metrics).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a recipe on features as of each row's own instant, and register the model.
@@ -75,9 +79,10 @@ def train_command(
             snapshot=open_snapshot(snapshot, root) if snapshot is not None else None,
             progress=lambda now: advance(1, now),
         )
-    result = trained.to_json()
+    if metrics is not None:
+        write_file(metrics, json.dumps(dict(trained.metrics), indent=2) + "\n", field="metrics")
     if as_json:
-        print_json(result)
+        print_json(trained.to_json())
         return
     alias = f", now {trained.alias}" if trained.alias is not None else ""
     counts = trained.counts

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import CHECK_FAILED, Json, LedgerPath, Repo, print_json
-from trueup.cli.options import Datasets, datasets_folder
-from trueup.console import step
+from trueup.cli.options import Datasets, datasets_folder, write_file
+from trueup.console import output, step
+from trueup.errors import InputError
 
 if TYPE_CHECKING:
     from trueup.datasets.snapshot import Snapshot
@@ -34,6 +35,7 @@ def build_command(
         Path | None,
         typer.Option(help="Where snapshots are kept [TRUEUP_DATASETS, default: beside MLflow's store]."),
     ] = None,
+    id_file: Annotated[Path | None, typer.Option(help="Also write the id there, for whoever comes next.")] = None,
     repo: Repo = None,
     ledger: LedgerPath = None,
     as_json: Json = False,
@@ -68,6 +70,8 @@ def build_command(
             ledger=open_ledger(folder, ledger),
             progress=lambda doing: advance(1, doing),
         )
+    if id_file is not None:
+        write_file(id_file, f"{built.id}\n", field="id-file")
     if as_json:
         print_json(_built(built))
         return
@@ -161,6 +165,51 @@ def diff_command(
         print_difference(difference)
     if not difference.same:
         raise typer.Exit(CHECK_FAILED)
+
+
+@dataset.command("restore")
+def restore_command(
+    snapshot: Annotated[
+        str, typer.Argument(metavar="ID", help="A snapshot's id, its first digits (4 at least) or NAME@DIGITS.")
+    ],
+    datasets: Datasets = None,
+    repo: Repo = None,
+    commit: Annotated[
+        str | None, typer.Option(help="Look here first: the commit of the run that learned from it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a snapshot back that DVC tracks, from its cache or the configured remote, every byte checked.
+
+    Looked at: --commit, the working tree, then every commit that changed what DVC tracks, newest first, of the git
+    repository that the Feast repository is in. One that is there and whole stays as it is.
+
+    Example: trueup dataset restore flights@3f2a
+    """
+    from trueup.datasets.restored import restore_snapshot
+
+    with step("dataset restore") as advance:
+        folder = restore_snapshot(
+            snapshot,
+            datasets_folder(datasets),
+            git_repo=_git_folder(repo),
+            commit=commit,
+            progress=lambda doing: advance(1, doing),
+        )
+    if as_json:
+        print_json({"id": folder.name, "name": folder.parent.name, "folder": str(folder)})
+    else:
+        output.print(f"{folder.parent.name}@{folder.name[:12]} is whole in {folder}", soft_wrap=True)
+
+
+def _git_folder(asked: Path | None) -> Path:
+    """A folder of the git repository: the Feast repository's, or the working directory where there is no such."""
+    from trueup.settings import Settings
+
+    if asked is not None and not asked.is_dir():
+        raise InputError("repo", f"repo: {asked} is no folder.", hint="Name one in the repository whose DVC tracks it.")
+    folder = asked or Settings().repo
+    return folder.resolve() if folder.is_dir() else Path.cwd()
 
 
 def _rebuilt(snapshot: Snapshot, repo: Path | None, ledger: Path | None) -> SnapshotDifference:

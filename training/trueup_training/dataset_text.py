@@ -47,6 +47,7 @@ def print_verified(
     for problem in problems:
         output.print(f"[bold red]FAIL[/]  {escape(problem)}")
     if snapshot is None:
+        output.print("One that DVC tracks is put in its place whole by: trueup dataset restore ID")
         if asked:
             output.print(f"{escape(str(folder))} was not built again: what is there is not what it says it is.")
         return

@@ -18,8 +18,12 @@ _NO_CODE: tuple[str, ...] = (
     ":(exclude)*.sqlite",
     ":(exclude,top)tests",
     ":(exclude,top)docs",
+    ":(exclude)dvc.lock",
+    ":(exclude)*.dvc",
+    ":(exclude,top).dvc",
+    ":(exclude,top)training/results",
 )
-"""Files that decide no model as code: documents, tests; and data, which is a factor of its own."""
+"""Files that decide no model as code: documents, tests; and data, a factor of its own, with what DVC says of it."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,14 @@ def materialize(
     incremental: Annotated[
         bool, typer.Option(help="Only rows that became known since the last run in the ledger.")
     ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="First delete what is online of each view: after going back to older data. Until a view is written "
+            "again, reads miss it.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring the online store up to date, and write down what was done when.
@@ -43,6 +51,7 @@ def materialize(
             end=instant("end", end),
             known_at=instant("known_at", known_at),
             incremental=incremental,
+            replace=replace,
             progress=lambda view: advance(1, view),
         )
     rows = [

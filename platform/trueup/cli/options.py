@@ -50,6 +50,17 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     output.print(table)
 
 
+def write_file(path: Path, text: str, *, field: str) -> None:
+    """A small file that an option asks for, with the folders above it. Raises InputError when it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            field, f"--{field} {path} cannot be written: {(error.strerror or str(error)).lower()}."
+        ) from error
+
+
 def datasets_folder(asked: Path | None, tracking_uri: str | None = None) -> Path:
     """Where snapshots are: the option, the setting, or beside the tracking store."""
     from trueup.models.store_uri import datasets_beside

@@ -11,9 +11,9 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pyarrow as pa
 
@@ -42,19 +42,55 @@ def write_snapshot(
             place = root / manifest.spec.name / manifest.id
             if place.exists() and not problems(place):
                 return place
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if place.exists():
-                # Out of the way in one step too: half of a damaged snapshot is not left where the new one goes.
-                place.rename(folder.with_name(f"{folder.name}.damaged"))
-            _sync(folder)
-            folder.rename(place)
-            _sync(place.parent)
+            _move(folder, place, aside=folder.with_name(f"{folder.name}.damaged"))
             return place
     except OSError as error:
+        raise _not_written(root, error) from error
+
+
+def bring_snapshot(root: Path, name: str, id_: str, files: Iterable[tuple[str, bytes]]) -> Path:
+    """Keeps a snapshot whose files come from elsewhere, each byte checked before it is in its place; gives its folder.
+
+    files: name -> bytes of each. Raises DatasetError that says what is wrong when they are not the snapshot `id_`; what
+    was in its place before, a damaged one, then stays.
+    """
+    place = root / name / id_
+    with _aside(root) as aside:
+        folder = aside / id_  # its name, so that the manifest is held to it
+        try:
+            folder.mkdir()
+            for file, content in files:
+                _write(folder / file, content)
+        except OSError as error:
+            raise _not_written(root, error) from error
+        if found := problems(folder):
+            raise DatasetError(f"snapshot {name}@{id_[:12]} is not what its manifest says: {' '.join(found)}")
+        try:
+            _move(folder, place, aside=aside.with_name(f"{aside.name}.damaged"))
+        except OSError as error:
+            raise _not_written(root, error) from error
+    return place
+
+
+def whole_snapshots(root: Path, ref: str) -> tuple[Path, ...]:
+    """Those of `root` that `ref` (an id, its first digits or NAME@DIGITS) means, and of which every byte is right."""
+    return tuple(folder for folder in _folders(root) if is_meant(ref, folder) and not problems(folder))
+
+
+def check_ref(ref: str) -> None:
+    """Raises DatasetError for what `is_meant` would find in no folder."""
+    if not _PREFIX.fullmatch(ref.rpartition("@")[2]):
         raise DatasetError(
-            f"snapshot folder {root} cannot be written: {error.strerror or error}.",
-            hint="Name another one with --out, or --datasets of trueup train.",
-        ) from error
+            f"{ref!r} is no snapshot's id: expected 4 to 64 digits of it (0-9, a-f), or NAME@DIGITS.",
+            hint="`trueup dataset build`, a model's card and training/results/ say ids.",
+        )
+
+
+def is_meant(ref: str, folder: PurePath) -> bool:
+    """Whether an id, its first digits (4 at least) or NAME@DIGITS means the snapshot in `.../NAME/ID`."""
+    name, _, digits = ref.rpartition("@")
+    by_id = _PREFIX.fullmatch(digits) is not None and folder.name.startswith(digits)
+    return by_id and _ID.fullmatch(folder.name) is not None and name in ("", folder.parent.name)
 
 
 def find_snapshot(ref: str, root: Path) -> Path:
@@ -82,14 +118,13 @@ def find_snapshot(ref: str, root: Path) -> Path:
     there = [f"{folder.parent.name}@{folder.name[:12]}" for folder in _folders(root)]
     raise DatasetError(
         f"snapshot {ref!r} {why}; {root} has {', '.join(there) or 'none'}.",
-        hint="Name its folder, or at least 4 digits of its id and where to look (--datasets).",
+        hint="Name its folder, or at least 4 digits of its id and where to look (--datasets). One that DVC tracks "
+        "comes back with: trueup dataset restore ID.",
     )
 
 
 def _is_called(folder: Path, ref: str) -> bool:
-    name, _, digits = ref.rpartition("@")
-    by_id = _PREFIX.fullmatch(digits) is not None and folder.name.startswith(digits)
-    return (by_id and name in ("", folder.parent.name)) or folder.parent.name == ref
+    return is_meant(ref, folder) or folder.parent.name == ref
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -114,7 +149,11 @@ def read_table(folder: Path, part: Part) -> pa.Table:
     """The rows of a part. Raises DatasetError unless its bytes are those of the manifest."""
     content = _content(folder, part)
     if isinstance(content, str):
-        raise DatasetError(f"{folder}: {content}", hint="See what else is wrong: trueup dataset verify.")
+        raise DatasetError(
+            f"{folder}: {content}",
+            hint="See what else is wrong: trueup dataset verify. One that DVC tracks comes back whole with: trueup "
+            "dataset restore ID.",
+        )
     table = read_part(content)
     assert table.num_rows == part.rows or table.num_columns == 0
     return table
@@ -160,6 +199,24 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _move(folder: Path, place: Path, *, aside: Path) -> None:
+    """A whole snapshot into its place, in one step; a damaged one that is there goes aside first."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists():
+        # Out of the way in one step too: half of a damaged snapshot is not left where the new one goes.
+        place.rename(aside)
+    _sync(folder)
+    folder.rename(place)
+    _sync(place.parent)
+
+
+def _not_written(root: Path, error: OSError) -> DatasetError:
+    return DatasetError(
+        f"snapshot folder {root} cannot be written: {error.strerror or error}.",
+        hint="Name another one with --out, or --datasets of trueup train.",
+    )
 
 
 def _sync(folder: Path) -> None:

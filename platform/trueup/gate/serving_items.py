@@ -56,7 +56,7 @@ def error_budget(facts: Facts) -> Said:
     failed, budget = len(found.failed), facts.budget.error_rate
     share = failed / found.requests
     said = f"{failed:,} of {counted(found.requests, 'request')} failed ({share:.2%}); the budget is {budget:.2%}"
-    why = "".join(f"; {times:,} times: {text}" for text, times in Counter(found.failed).most_common(1))
+    why = "".join(f"; {times:,} of them with {text}" for text, times in Counter(found.failed).most_common(1))
     return ("pass" if share <= budget else "fail"), f"{said}{why.rstrip('.')}."
 
 

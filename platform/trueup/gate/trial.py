@@ -178,9 +178,18 @@ def _ask_one(connection: http.client.HTTPConnection, request: _Request) -> _Answ
         return _Answer(request, _since(started), problem=f"no answer, {type(error).__name__}: {error}")
     took = _since(started)
     if status != http.HTTPStatus.OK:
-        return _Answer(request, took, problem=f"status {status}: {content[:300].decode(errors='replace')}")
+        return _Answer(request, took, problem=f"status {status}: {_said(content)}")
     predictions = tuple(item["prediction"] for item in json.loads(content)["predictions"])
     return _Answer(request, took, predictions)
+
+
+def _said(content: bytes) -> str:
+    """The reason in a problem document (RFC 9457), or the beginning of what came instead of one."""
+    try:
+        problem = json.loads(content)
+        return str(next((item["message"] for item in problem.get("errors", ())), problem["detail"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return content[:200].decode(errors="replace")
 
 
 def _since(started: float) -> float:

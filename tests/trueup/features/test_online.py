@@ -261,6 +261,17 @@ def test_rows_that_need_nothing_send_nothing(tmp_path: Path) -> None:
     assert reader.read([{"place": None}], START).statuses.column(0).to_pylist() == [Status.MISSING]
 
 
+def test_nothing_is_what_is_read_of_entities_that_there_are_not_and_asks_no_server(
+    redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    rows = [{"place": "nowhere", "dest": "nowhere", "plane": -1}, {"place": "LGA", "dest": None, "plane": 10**6}]
+    away = OnlineReader(CONTRACT, client=redis.Redis.from_url(f"unix://{tmp_path}/no.sock"))
+    found, read = away.nothing(rows, START), OnlineReader(CONTRACT, client=redis_client).read(rows, START)
+    assert (found.values, found.statuses, found.event_timestamps) == (read.values, read.statuses, read.event_timestamps)
+    assert found.num_rows == 2
+    assert set(found.statuses.column(0).to_pylist()) == {Status.MISSING}
+
+
 def test_one_command_is_sent_for_each_distinct_entity(redis_client: redis.Redis) -> None:
     rows = [{"place": place, "dest": "JFK", "plane": 1} for place in ("JFK", "LGA", "JFK")]
     redis_client.config_resetstat()

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,23 @@ from feast import FeatureService, FeatureStore, Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Int64
 from mlflow import MlflowClient
-from tests.training import shop
+from tests.training import served, shop
 
+from trueup.gate.facts import Budget
 from trueup.gate.gather import World
 from trueup.models.frame_file import parquet_bytes, read_parquet
 from trueup.models.tracking import Tracking
 from trueup_training.recipe import Recipe
 from trueup_training.train import train
 
-NOW = datetime(2024, 6, 1, tzinfo=UTC)
+NOW = shop.NOW
+BUDGET = Budget(latency_p99_ms=60_000, requests=10)
+"""Nothing here waits for a quick answer."""
 
 
 @dataclass(frozen=True)
 class Shop:
-    """version 1 has the alias champion by its training. 2 is as good. weak is not."""
+    """version 1 has the alias champion by its training. 2 is as good. weak is not. All of them were reproduced."""
 
     world: World
     weak: int
@@ -42,6 +45,18 @@ class Shop:
         """Where a version's files are."""
         client = MlflowClient(self.tracking.uri, self.tracking.uri)
         return Path(client.get_model_version_download_uri("shop", str(version)).removeprefix("file://"))
+
+    def reproduced(self, version: int, verdict: str, at: datetime = NOW, **said: Any) -> None:
+        """Keeps a record as `trueup reproduce` keeps it (tests/training/test_reproduce.py has the real one judged)."""
+        run = self.tracking.resolve("shop", version).run_id
+        assert run is not None
+        self.tracking.log_reproduction(run, {"verdict": verdict, "culprits": [], **said}, at=at)
+
+    def served(self, log: Path, version: int, skewed: str | None = None) -> Path:
+        """A log of live traffic that this version scored."""
+        bundle = self.tracking.load_bundle("shop", version)
+        contract = bundle.card.contract
+        return served.write_log(log, bundle, contract, self.world.repo, version=str(version), count=40, skewed=skewed)
 
     @property
     def snapshot(self) -> Path:
@@ -63,10 +78,13 @@ def build(root: Path, recipe: Recipe, repo: Path) -> Shop:
     assert version("champion") == 1
     assert version(max_iter=21) == 2
     weak = version(min_samples_leaf=100_000)
-    return Shop(World(tracking, repo, root / "mlflow" / "datasets"), weak)
+    found = Shop(World(tracking, repo, root / "mlflow" / "datasets", budget=BUDGET), weak)
+    for each in (1, 2, weak):
+        found.reproduced(each, "bit-identical")
+    return found
 
 
-def looking_back(folder: Path) -> Path:
+def looking_back(folder: Path, redis_url: str) -> Path:
     """A shop whose clock gives each row the hour of the row before it: in a batch it is another one."""
 
     @on_demand_feature_view(
@@ -80,11 +98,34 @@ def looking_back(folder: Path) -> Path:
         before = [seconds[max(at - 1, 0)] for at in range(len(seconds))]
         return {"hour": [None if at is None else at // 3600 % 24 for at in before]}
 
-    repo = shop.make_repo(folder)
-    service = FeatureService(name="shop_v1", features=[shop.load, shop.facts, clock_of_the_row_before])
+    return _with_clock(shop.make_repo(folder, redis_url), clock_of_the_row_before)
+
+
+def failing_when_served(folder: Path, redis_url: str) -> Path:
+    """A shop whose clock stands still for every other row, but only in a process that serves."""
+
+    @on_demand_feature_view(
+        sources=[RequestSource(name="order", schema=[Field(name="placed_unix", dtype=Int64)])],
+        schema=[Field(name="hour", dtype=Int64)],
+        mode="python",
+        name="clock",
+    )
+    def clock_at_home(inputs: dict[str, list[int | None]]) -> dict[str, list[int | None]]:
+        import sys
+
+        seconds = inputs["placed_unix"]
+        if "serve" in sys.argv and any(at is not None and at % 2 for at in seconds):
+            raise RuntimeError("it was never tried in a server")
+        return {"hour": [None if at is None else at // 3600 % 24 for at in seconds]}
+
+    return _with_clock(shop.make_repo(folder, redis_url), clock_at_home)
+
+
+def _with_clock(repo: Path, clock: Any) -> Path:
+    service = FeatureService(name="shop_v1", features=[shop.load, shop.facts, clock])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
-        FeatureStore(repo_path=str(repo)).apply([clock_of_the_row_before, service])
+        FeatureStore(repo_path=str(repo)).apply([clock, service])
     return repo
 
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
+from tests.training import shop
 from tests.trueup.gate import shop_world
 from tests.trueup.gate.examples import KEY
 from tests.trueup.gate.shop_world import NOW, Shop, changed, one_bit_off
 
-from trueup.gate.evidence import Evidence, Outcome
-from trueup.gate.gather import World
+from trueup.gate.evidence import ASKED, Evidence, Finding, Outcome, joint
+from trueup.gate.facts import HoldoutFacts, ReproductionFacts, TrialFacts
+from trueup.gate.gather import World, gather
 from trueup.gate.items import ITEMS
 from trueup.gate.promotion import Promotion, promote
 from trueup.gate.standing import kept_verdicts
 from trueup.models.golden import GOLDEN_FILE
+from trueup.models.tracking import ESTIMATOR_FILE
 from trueup.parity.suite import SUITE_FILE
 from trueup_training.recipe import Recipe
 
@@ -26,7 +32,7 @@ def ask(world: World, version: int = 2, alias: str = "champion") -> Promotion:
 
 def only(found: Promotion, name: str, verdict: Outcome = "fail") -> str:
     """What the one item says that is not met; the model was not promoted, and the verdict is kept."""
-    unmet = [item for item in found.verdict.evidence if item.verdict != "pass"]
+    unmet = [item for item in found.verdict.evidence if not item.met]
     assert [(item.name, item.verdict) for item in unmet] == [(name, verdict)], unmet
     assert (found.moved, found.verdict.outcome) == (False, verdict)
     assert found.kept is not None
@@ -35,17 +41,22 @@ def only(found: Promotion, name: str, verdict: Outcome = "fail") -> str:
 
 def test_a_model_that_meets_all_of_it_is_promoted(shop_: Shop) -> None:
     found = ask(shop_.world, alias="challenger")
-    assert [item.verdict for item in found.verdict.evidence] == ["pass"] * len(ITEMS), found.verdict.evidence
+    *passed, shadow = found.verdict.evidence
+    assert [item.verdict for item in passed] == ["pass"] * len(passed), found.verdict.evidence
+    assert (shadow.name, shadow.verdict) == ("shadow parity", "not applicable")
     assert [item.name for item in found.verdict.evidence] == list(ITEMS)
     assert (found.moved, found.before) == (True, None)
     assert shop_.tracking.alias("shop", "challenger") == 2
     said = {item.name: item.said for item in found.verdict.evidence}
     assert "no model to compare with has the alias yet" in said["holdout metric"]
+    assert said["load and query"].startswith("40 answers to 31 requests of 40 holdout rows: the same bits as the kept")
+    assert said["error budget"] == "0 of 31 requests failed (0.00%); the budget is 0.10%."
     assert said["golden predictions"] == "256 predictions recorded at training: the same bits here."
     (kept,) = [each for each in kept_verdicts(shop_.tracking.version_tags("shop")[2]) if each.id == found.kept.id]  # type: ignore[union-attr]
     assert kept.verdict == found.verdict
 
 
+@pytest.mark.usefixtures("no_server")
 def test_against_a_champion_as_good_the_sentence_has_both_areas_and_the_band(shop_: Shop) -> None:
     found = promote(shop_.world, "shop@2", "champion", None, clock=lambda: NOW)
     (metric,) = [item for item in found.verdict.evidence if item.name == "holdout metric"]
@@ -55,6 +66,7 @@ def test_against_a_champion_as_good_the_sentence_has_both_areas_and_the_band(sho
     assert (found.kept, found.moved) == (None, False)
 
 
+@pytest.mark.usefixtures("no_server")
 def test_contract(shop_: Shop, tmp_path: Path) -> None:
     repo = Path(shutil.copytree(shop_.world.repo, tmp_path / "repo"))
     shop_world.another_ttl(repo)
@@ -63,24 +75,28 @@ def test_contract(shop_: Shop, tmp_path: Path) -> None:
     assert "ttl" in said
 
 
+@pytest.mark.usefixtures("no_server")
 def test_snapshot(shop_: Shop) -> None:
     with changed(shop_.snapshot / "notes.txt", lambda _: b"mine"):
         said = only(ask(shop_.world), "snapshot")
     assert "notes.txt is not in the manifest" in said
 
 
+@pytest.mark.usefixtures("no_server")
 def test_holdout_metric(shop_: Shop) -> None:
     said = only(ask(shop_.world, shop_.weak), "holdout metric")
     assert said.startswith("AUC 0.5000, shop@1 has 0.")
 
 
-def test_transforms(tmp_path: Path, recipe: Recipe) -> None:
-    other = shop_world.build(tmp_path, recipe, shop_world.looking_back(tmp_path / "repo"))
+@pytest.mark.usefixtures("no_server")
+def test_transforms(tmp_path: Path, recipe: Recipe, redis_url: str) -> None:
+    other = shop_world.build(tmp_path, recipe, shop_world.looking_back(tmp_path / "repo", redis_url))
     said = only(ask(other.world), "transforms")
     assert said.startswith("1 on-demand view of 1: clock: ")
     assert "depend on the rows around them" in said
 
 
+@pytest.mark.usefixtures("no_server")
 def test_expectations(shop_: Shop) -> None:
     def impossible(content: bytes) -> bytes:
         suite = json.loads(content)
@@ -94,22 +110,132 @@ def test_expectations(shop_: Shop) -> None:
     assert "load__level: expect_column_values_to_be_between" in said
 
 
+@pytest.mark.usefixtures("no_server")
 def test_golden_predictions(shop_: Shop) -> None:
     with changed(shop_.folder(2) / GOLDEN_FILE, one_bit_off):
         said = only(ask(shop_.world), "golden predictions")
     assert said.startswith("1 of 256 predictions differ from training's, most in row 255: 0.")
 
 
+@pytest.mark.usefixtures("no_server")
+def test_reproduced(shop_: Shop) -> None:
+    shop_.reproduced(2, "different", NOW + timedelta(days=1), culprits=["data", "threads"])
+    try:
+        said = only(ask(shop_.world), "reproduced")
+    finally:
+        shop_.reproduced(2, "bit-identical", NOW + timedelta(days=2))
+    assert said == "trained again at 2024-06-02T00:00:00Z: different; it differs by data, threads."
+
+
+@pytest.mark.usefixtures("no_server")
+def test_a_model_that_was_never_reproduced_says_what_to_do(shop_: Shop, tmp_path: Path) -> None:
+    run = shop_.tracking.resolve("shop", 2).run_id
+    (kept,) = shop_.world.datasets.parent.glob(f"artifacts/{run}/artifacts/reproductions")
+    kept.rename(tmp_path / "away")
+    try:
+        said = only(ask(shop_.world), "reproduced", "could not run")
+    finally:
+        (tmp_path / "away").rename(kept)
+    assert said == "shop@2 was never reproduced. Do it: trueup reproduce shop/2"
+
+
+@pytest.mark.usefixtures("no_server")
+def test_a_model_that_was_exchanged_since_it_was_reproduced_could_not_be_asked(shop_: Shop) -> None:
+    facts = gather(shop_.world, shop_.tracking.resolve("shop", 2), None, at=NOW)
+    exchanged = replace(facts, files={**facts.files, ESTIMATOR_FILE: "0" * 64})
+    finding, said = ITEMS["reproduced"](exchanged)
+    assert finding == "could not run"
+    assert said.startswith("model.skops changed since it was reproduced at ")
+
+
+def test_load_and_query_where_the_server_does_not_start(shop_: Shop, recipe: Recipe, tmp_path: Path) -> None:
+    repo = shop.make_repo(tmp_path / "repo")  # its online store is SQLite
+    said = only(ask(shop_world.of(shop_, repo=repo)), "load and query")
+    assert said.startswith("the server does not start with it: ")
+    assert "the server reads a single Redis" in said
+
+
+@pytest.mark.parametrize(
+    ("trial", "finding", "expected"),
+    [
+        (
+            TrialFacts(requests=3, rows=9, answered=9, differing=2),
+            "fail",
+            "2 of 9 answers are not the kept model's bits.",
+        ),
+        (TrialFacts(requests=3, rows=9, answered=9, unlogged=1), "fail", "1 of 9 answers are not in the server's log."),
+        (TrialFacts(requests=1, rows=1, failed=("no answer",)), "fail", "no answer could be compared, of 1 request"),
+        (TrialFacts(), "could not run", "no answer could be compared, of 0 requests"),
+    ],
+)
+def test_load_and_query_says_what_is_wrong_with_the_answers(
+    shop_: Shop, trial: TrialFacts, finding: Finding, expected: str, no_server: None
+) -> None:
+    facts = gather(shop_.world, shop_.tracking.resolve("shop", 2), None, at=NOW)
+    found, said = ITEMS["load and query"](replace(facts, trial=trial))
+    assert found == finding
+    assert said.startswith(expected)
+
+
+@pytest.mark.usefixtures("no_server")
+def test_latency(shop_: Shop) -> None:
+    said = only(ask(shop_world.of(shop_, budget=replace(shop_world.BUDGET, latency_p99_ms=0.001))), "latency")
+    assert said.startswith("p50 ")
+    assert said.endswith(" ms of 10 requests of one row, one after the other; the budget is p99 0.001 ms.")
+
+
+def test_error_budget(tmp_path: Path, recipe: Recipe, redis_url: str) -> None:
+    other = shop_world.build(tmp_path, recipe, shop_world.failing_when_served(tmp_path / "repo", redis_url))
+    said = only(ask(other.world), "error budget")
+    assert "of 31 requests failed (" in said
+    assert "it was never tried in a server" in said
+
+
+@pytest.mark.usefixtures("no_server")
+def test_shadow_parity(shop_: Shop, tmp_path: Path) -> None:
+    skewed = shop_.served(tmp_path / "skewed", 2, skewed="load__level")
+    said = only(ask(shop_world.of(shop_, log=skewed)), "shadow parity")
+    assert " values in 40 served rows differ from what training reads, " in said
+    world = shop_world.of(shop_, log=shop_.served(tmp_path / "right", 2))
+    right = promote(world, "shop@2", "champion", None, clock=lambda: NOW)
+    assert right.verdict.evidence[-1].verdict == "pass"
+    assert " 0 of " in f" {right.verdict.evidence[-1].said}"
+
+
+@pytest.mark.usefixtures("no_server")
+def test_live_rows_of_another_version_say_nothing_of_this_one(shop_: Shop, tmp_path: Path) -> None:
+    log = shop_.served(tmp_path / "log", 1, skewed="load__level")
+    found = promote(shop_world.of(shop_, log=log), "shop@2", "champion", None, clock=lambda: NOW)
+    assert (found.verdict.evidence[-1].verdict, found.verdict.outcome) == ("not applicable", "pass")
+    assert found.verdict.evidence[-1].said == f"no row in {log} was scored by shop@2."
+
+
+@pytest.mark.usefixtures("no_server")
+def test_the_seeds_band_counts_where_it_is_the_wider_one(shop_: Shop) -> None:
+    facts = gather(shop_.world, shop_.tracking.resolve("shop", 2), shop_.tracking.resolve("shop", 1), at=NOW)
+    holdout, reproduction = facts.holdout, facts.reproduction
+    assert isinstance(holdout, HoldoutFacts)
+    assert isinstance(reproduction, ReproductionFacts)
+    worse = replace(facts, holdout=replace(holdout, candidate=1 - holdout.candidate))
+    assert ITEMS["holdout metric"](worse)[0] == "fail"
+    finding, said = ITEMS["holdout metric"](replace(worse, reproduction=replace(reproduction, seed_band=1.0)))
+    assert finding == "pass"
+    assert said.endswith("noise band 1.0000 (what seeds alone differ by, 95 %).")
+
+
+@pytest.mark.usefixtures("no_server")
 def test_a_model_from_before_golden_predictions_could_not_be_asked(shop_: Shop) -> None:
     with changed(shop_.folder(2) / GOLDEN_FILE, lambda _: None):
         said = only(ask(shop_.world), "golden predictions", "could not run")
     assert "was kept without golden.parquet. Train it again" in said
 
 
-def test_a_snapshot_that_is_gone_leaves_three_items_that_could_not_be_asked(shop_: Shop, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_server")
+def test_a_snapshot_that_is_gone_leaves_six_items_that_could_not_be_asked(shop_: Shop, tmp_path: Path) -> None:
     found = ask(shop_world.of(shop_, datasets=tmp_path))
-    unmet = {item.name: item.verdict for item in found.verdict.evidence if item.verdict != "pass"}
-    assert unmet == dict.fromkeys(("snapshot", "holdout metric", "expectations"), "could not run")
+    unmet = {item.name: item.verdict for item in found.verdict.evidence if not item.met}
+    gone = ("snapshot", "holdout metric", "expectations", "load and query", "latency", "error budget")
+    assert unmet == dict.fromkeys(gone, "could not run")
     assert not found.moved
 
 
@@ -120,3 +246,11 @@ def test_the_alias_never_moved_in_any_of_these_worlds(shop_: Shop) -> None:
 def test_evidence_comes_back_from_its_json() -> None:
     item = Evidence("contract", "fail", "said")
     assert Evidence.from_json(item.to_json()) == item
+
+
+def test_what_there_was_nothing_to_ask_about_is_no_pass_by_itself() -> None:
+    nothing = Evidence("shadow parity", "not applicable", "n")
+    assert joint([nothing]) == joint([]) == "could not run"
+    assert joint([nothing, Evidence("contract", "pass", "c")]) == "pass"
+    assert joint([nothing, Evidence("contract", "could not run", "c")]) == "could not run"
+    assert tuple(ITEMS) == ASKED

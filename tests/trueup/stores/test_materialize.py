@@ -189,6 +189,23 @@ def test_a_correction_with_an_equal_event_time_lands(tmp_path: Path, redis_url: 
     assert online(store, 1) == [8]
 
 
+@pytest.mark.parametrize("kind", ["redis", "sqlite"])
+def test_going_back_to_older_sources_takes_a_replacement(
+    tmp_path: Path, kind: str, redis_url: str, redis_client: Any
+) -> None:
+    older: Rows = [(1, NOON - HOUR, NOON - HOUR, 7), (2, NOON, NOON, 5)]
+    write(tmp_path, [*older, (1, NOON, NOON, 8), (3, NOON, NOON, 9)])
+    store = make_store(tmp_path, view(), view("other"), online=redis(redis_url, NOON) if kind == "redis" else None)
+    materialize(store, clock=at(NOON))
+    assert online(store, 1, 2, 3) == [8, 5, 9]
+    write(tmp_path, older)
+    materialize(store, clock=at(NOON + HOUR), known_at=NOON)
+    assert online(store, 3) == [9]  # what the sources do not have any more stays
+    materialize(store, views=["v"], clock=at(NOON + HOUR), known_at=NOON, replace=True)
+    assert online(store, 1, 2, 3) == [7, 5, None]
+    assert online(store, 3, view="other") == [9]  # under the same key, and not asked for
+
+
 def redis(url: str, now: datetime) -> dict[str, Any]:
     return {
         "type": "trueup.stores.redis_online.RedisOnlineStore",
@@ -345,6 +362,8 @@ def test_all_online_views_are_materialized_or_those_named_and_each_is_told_of(tm
         ({"views": ["archive"]}, r"feature view archive is not online"),
         ({"start": NOON, "end": NOON - HOUR}, r"start 2024-05-01T12:00:00Z is after end 2024-05-01T11:00:00Z"),
         ({"known_at": NOON + MICROSECOND}, r"known_at .* is after the run begins"),
+        ({"known_at": NOON + MICROSECOND, "replace": True}, r"known_at .* is still to come: nothing is deleted"),
+        ({"incremental": True, "replace": True}, r"replace starts from nothing, and incremental from the last run"),
     ],
 )
 def test_what_cannot_be_materialized_is_refused_before_anything_is_written(
@@ -355,6 +374,14 @@ def test_what_cannot_be_materialized_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match=message):
         materialize(store, clock=at(NOON), **options)
     assert ledger(store) == ()
+
+
+def test_a_store_that_deletes_nothing_is_not_asked_to_replace(tmp_path: Path, redis_url: str) -> None:
+    write(tmp_path, [(1, NOON, NOON, 7)])
+    options = {**redis(redis_url, NOON), "full_scan_for_deletion": False}
+    store = make_store(tmp_path, view(), online=options)
+    with pytest.raises(InputError, match=r"full_scan_for_deletion: false, so it deletes nothing"):
+        materialize(store, clock=at(NOON), replace=True)
 
 
 def test_a_transformation_that_history_would_not_run_is_refused(tmp_path: Path) -> None:
