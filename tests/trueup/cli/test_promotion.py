@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,22 @@ from typer.testing import CliRunner, Result
 
 from trueup.cli import app
 from trueup.errors import GateError, InputError, ModelError
+from trueup.gate import gather
 from trueup.models.golden import GOLDEN_FILE
 from trueup_training.recipe import load_recipe
 
 
 @pytest.fixture(scope="module")
-def shop_(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def shop_(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Shop]:
+    """No server is started with its candidates: tests/trueup/gate/test_matrix.py does that."""
     root = tmp_path_factory.mktemp("gate_cli")
     (root / "shop.toml").write_text(shop.RECIPE, encoding="utf-8")
-    return shop_world.build(root, load_recipe(root / "shop.toml"), shop.make_repo(root / "repo"))
+    found = shop_world.build(root, load_recipe(root / "shop.toml"), shop.make_repo(root / "repo", redis_url))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gather, "try_serving", lambda *_, **__: shop_world.WELL)
+        patch.setenv("TRUEUP_GATE_LATENCY_P99_MS", "60000")
+        patch.setenv("TRUEUP_LOG_DIR", str(root / "none"))
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,7 @@ from tests.training import shop
 from tests.trueup.gate import shop_world
 from tests.trueup.gate.shop_world import Shop
 
-from trueup.datasets.snapshot import open_snapshot
 from trueup.gate import gather
-from trueup.gate.facts import TrialFacts
-from trueup.gate.trial import try_serving
 from trueup_training.recipe import Recipe, load_recipe
 
 
@@ -33,22 +30,7 @@ def shop_(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, repo: Path) 
     return shop_world.build(tmp_path_factory.mktemp("gate"), recipe, repo)
 
 
-@pytest.fixture(scope="module")
-def tried(shop_: Shop) -> TrialFacts:
-    """What came of the one server that was started with version 2."""
-    candidate = shop_.tracking.resolve("shop", 2)
-    data = open_snapshot(shop_.snapshot.name, shop_.world.datasets).load()
-    return try_serving(
-        candidate,
-        shop_.tracking.load_bundle("shop", 2),
-        data,
-        repo=shop_.world.repo,
-        tracking_uri=shop_.tracking.uri,
-        requests=shop_.world.budget.requests,
-    )
-
-
 @pytest.fixture
-def no_server(tried: TrialFacts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the server is not what is asked about: `tried` stands in, a start for each test would take minutes."""
-    monkeypatch.setattr(gather, "try_serving", lambda *_, **__: tried)
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server is not what is asked about, none is started: one for each test would take minutes."""
+    monkeypatch.setattr(gather, "try_serving", lambda *_, **__: shop_world.WELL)

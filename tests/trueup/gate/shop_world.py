@@ -18,7 +18,7 @@ from feast.types import Int64
 from mlflow import MlflowClient
 from tests.training import served, shop
 
-from trueup.gate.facts import Budget
+from trueup.gate.facts import Budget, TrialFacts
 from trueup.gate.gather import World
 from trueup.models.frame_file import parquet_bytes, read_parquet
 from trueup.models.tracking import Tracking
@@ -28,6 +28,8 @@ from trueup_training.train import train
 NOW = shop.NOW
 BUDGET = Budget(latency_p99_ms=60_000, requests=10)
 """Nothing here waits for a quick answer."""
+WELL = TrialFacts(requests=31, rows=40, answered=40, milliseconds=(1.0,) * 10)
+"""A server that answers everything, as a real one does (test_matrix.py)."""
 
 
 @dataclass(frozen=True)

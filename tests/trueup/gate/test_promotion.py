@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from tests.trueup.gate.examples import KEY, OTHER_KEY
-from tests.trueup.gate.shop_world import NOW, Shop, changed
+from tests.trueup.gate.shop_world import NOW, WELL, Shop, changed
 
 from trueup.errors import GateError, ModelError
+from trueup.gate import gather as gathering
 from trueup.gate import promotion
-from trueup.gate.facts import Facts, HoldoutFacts
+from trueup.gate.facts import Facts, HoldoutFacts, ReproductionFacts
 from trueup.gate.gather import World, gather
 from trueup.gate.history import made, read_moves
 from trueup.gate.items import judge
@@ -52,8 +53,10 @@ class Dying(Tracking):
 @pytest.fixture(scope="module")
 def facts(shop_: Shop) -> Facts:
     """All is well with version 2."""
-    found = gather(shop_.world, Registered("shop", 2, None), Registered("shop", 1, None), at=NOW)
-    assert {item.verdict for item in judge(found)} == {"pass"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gathering, "try_serving", lambda *_, **__: WELL)
+        found = gather(shop_.world, *(shop_.tracking.resolve("shop", version) for version in (2, 1)), at=NOW)
+    assert all(item.met for item in judge(found))
     return found
 
 
@@ -76,7 +79,14 @@ def aliases(shop_: Shop, facts: Facts, monkeypatch: pytest.MonkeyPatch) -> Track
 def _gathered(tracking: Tracking, facts: Facts) -> Any:
     def gathered(_world: World, candidate: Registered, *_: Any, **__: Any) -> Facts:
         version = candidate.version
-        return replace(facts, card=replace(facts.card, version=version), files=tracking.file_digests("shop", version))
+        files = tracking.file_digests("shop", version)
+        assert isinstance(facts.reproduction, ReproductionFacts)
+        return replace(
+            facts,
+            card=replace(facts.card, version=version),
+            files=files,
+            reproduction=replace(facts.reproduction, files=files),
+        )
 
     return gathered
 
