@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -11,13 +12,15 @@ from pathlib import Path
 
 MAX_DIFF = 16 * 1024 * 1024
 """Bytes of a diff that are kept at most: part of one reproduces nothing."""
+_PRIVATE_KEY = re.compile(rb"^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class GitState:
     """commit: full hash, or None when it cannot be told; `problem` then says why.
 
-    dirty: something differs from the commit, untracked files included, ignored ones not. diff: a binary patch
+    dirty: something differs from the commit, untracked files included, ignored ones not, and none that holds a private
+    key: whoever may read a run would have it. diff: a binary patch
     that `git apply` turns the commit into the tree with, new files included; None when clean, or when `problem`
     says why it was not kept. inside: the folder's own path in the repository, `.` for its root.
     """
@@ -46,6 +49,8 @@ def git_state(folder: Path) -> GitState:
         diff = _diff(root)
     except subprocess.CalledProcessError as error:
         return GitState(commit, dirty=True, problem=f"no diff: {_first_line(error)}", inside=inside)
+    if not diff:  # but for a private key
+        return GitState(commit, dirty=False, inside=inside)
     if len(diff) > MAX_DIFF:
         problem = f"the diff of {len(diff):,} bytes is over {MAX_DIFF:,}: not kept"
         return GitState(commit, dirty=True, problem=problem, inside=inside)
@@ -69,11 +74,23 @@ def _diff(root: Path) -> bytes:
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
         }
         _git(root, "add", "--all", ".", variables=own)
+        added = _git(root, "diff", "--cached", "--name-only", "--diff-filter=A", "-z", "HEAD", variables=own)
+        for name in filter(None, added.split(b"\0")):
+            if _holds_private_key(root / os.fsdecode(name)):
+                _git(root, "update-index", "--force-remove", "--", os.fsdecode(name), variables=own)
         return _git(
             root,
             *("diff", "--cached", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD"),
             variables=own,
         )
+
+
+def _holds_private_key(path: Path) -> bool:
+    """In PEM, as the gate's own and SSH's are."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _PRIVATE_KEY.search(file.read(65_536)) is not None
 
 
 def _git(folder: Path, *arguments: str, variables: dict[str, str] | None = None) -> bytes:

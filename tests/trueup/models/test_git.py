@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from trueup.gate.keys import new_key
 from trueup.models import git as git_module
 from trueup.models.git import git_state
 
@@ -124,6 +125,19 @@ def test_a_diff_that_is_too_large_is_left_out_and_said_so(repo: Path, monkeypatc
     state = git_state(repo)
     assert (state.dirty, state.diff) == (True, None)
     assert "over 10: not kept" in (state.problem or "")
+
+
+def test_a_private_key_beside_the_code_is_in_no_diff(repo: Path) -> None:
+    """A run's diff is read by all who may read the run: the gate's key in it would let each of them sign."""
+    new_key(repo / "sub" / "gate ü.pem")
+    (repo / "sub" / "gate ü.pem.pub").unlink()
+    state = git_state(repo)
+    assert (state.dirty, state.diff, state.problem) == (False, None, None)
+    (repo / "notes.txt").write_text("new\n")
+    diff = git_state(repo).diff or b""
+    assert b"notes.txt" in diff
+    assert b"gate" not in diff
+    assert b"PRIVATE KEY" not in diff
 
 
 def test_where_there_is_no_commit_the_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
