@@ -6,6 +6,7 @@ to no move and a move that was never made say so themselves (`standing`, `histor
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version as installed
@@ -17,7 +18,7 @@ from trueup.gate.gather import World, gather
 from trueup.gate.history import Move, read_moves, version_before
 from trueup.gate.items import judge
 from trueup.gate.keys import SigningKey, VerifyKey
-from trueup.gate.standing import Kept
+from trueup.gate.standing import Kept, kept_verdicts
 from trueup.gate.stored import standing_of
 from trueup.gate.verdict import Verdict
 from trueup.instants import Clock, utc_now
@@ -91,22 +92,50 @@ def promote(
     return Promotion(verdict, before, kept, moved=True)
 
 
-def roll_back(tracking: Tracking, model: str, alias: str, key: VerifyKey, *, clock: Clock = utc_now) -> Rollback:
-    """Points the alias at the version that had it before, whose verdict must still hold.
+def roll_back(
+    tracking: Tracking, model: str, alias: str, key: VerifyKey, *, version: int | None = None, clock: Clock = utc_now
+) -> Rollback:
+    """Points the alias at the version that had it before, or at another one that is named; its verdict must still hold.
 
-    Raises GateError when no model has the alias, none had it before, or the one before has no valid verdict.
+    Raises ModelError when no model has the alias or there is no such version, GateError when none is known to have had
+    it before, or the version has no valid verdict.
     """
     current = tracking.resolve(model, alias).version
     tags = tracking.version_tags(model)
-    to = version_before(read_moves(tags.values(), alias), current)
+    moves = read_moves(tags.values(), alias)
+    to = version_before(moves, current) if version is None else tracking.resolve(model, version).version
     if to is None:
+        raise _nothing_before(Registered(model, current, None), alias, moves, tags)
+    if to == current:
         raise GateError(
-            f"{model}@{current} has {alias}, and no version is known to have had it before.",
-            hint=f"Promote another version: trueup promote. See what there was: trueup gate show {model}.",
+            f"{model}@{current} has {alias} already.", hint=f"See what there was: trueup gate show {model}."
         )
     kept = standing_of(tracking, Registered(model, to, None), alias, key, tags=tags)
     _move(tracking, model, Move(alias, "rollback", current, to, clock(), kept.id))
     return Rollback(model, alias, current, to, kept.verdict)
+
+
+def _nothing_before(
+    current: Registered, alias: str, moves: Sequence[Move], tags: Mapping[int, Mapping[str, str]]
+) -> GateError:
+    """Why no version is known to have had the alias before, and which ones it can be given back to all the same."""
+    model = current.name
+    passed = [
+        version
+        for version in sorted(tags, reverse=True)
+        if version != current.version
+        and any(each.verdict.alias == alias and each.verdict.outcome == "pass" for each in kept_verdicts(tags[version]))
+    ]
+    since = ""
+    if moves and moves[-1].to != current.version:
+        since = f": the gate moved it to {moves[-1].to} last, and another hand to {current.version}"
+    hint = (
+        f"The gate let {', '.join(f'{model}@{version}' for version in passed)} have it once: trueup rollback {model} "
+        f"--version {passed[0]}."
+        if passed
+        else f"Promote another version: trueup promote. See what there was: trueup gate show {model}."
+    )
+    return GateError(f"{current} has {alias}, and no version is known to have had it before{since}.", hint=hint)
 
 
 def _verdict(facts: Facts, candidate: Registered, alias: str, at: datetime) -> Verdict:
