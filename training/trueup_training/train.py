@@ -81,8 +81,8 @@ def train(
     datasets: Path | None = None,
     snapshot: Snapshot | None = None,
 ) -> TrainedModel:
-    """Trains a recipe on a snapshot of a feature repository and registers the model; its alias moves last of all, unless
-    the gate was ever asked about it: then only a promotion moves it.
+    """Trains a recipe on a snapshot of a feature repository and registers the model; its alias moves last of all,
+    unless the gate was ever asked about it: then only a promotion moves it.
 
     repo: the Feast repository, applied. ledger: what `known_at = "served"` asks; without one, the views' declared
     schedules stand in. threads: of the fit; they change how long it takes, not what comes out. datasets: where the
