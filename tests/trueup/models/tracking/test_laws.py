@@ -43,7 +43,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_a_registered_model_predicts_the_same_bits(store: Store) -> None:
     loaded = store.tracking.load_bundle("buyers", "champion")
-    assert loaded.predict(ROWS).tobytes() == store.run.bundle().predict(ROWS).tobytes()
+    assert loaded.predict(ROWS).tobytes() == store.run.bundle.predict(ROWS).tobytes()
 
 
 def test_versions_come_newest_first_and_none_of_a_model_that_is_not_there(store: Store) -> None:
@@ -239,7 +239,7 @@ def test_any_mlflow_tool_can_use_the_model_and_sees_its_signature(store: Store) 
     assert [column.name for column in loaded.metadata.signature.inputs] == list(CONTRACT.columns)
     inputs = matrix(ROWS.slice(0, 50), CONTRACT.columns)
     complete = inputs["buyer__city"].notna().to_numpy()  # MLflow's schema has no null among strings
-    assert np.array_equal(loaded.predict(inputs[complete])[:, 1], store.run.bundle().predict(ROWS)[:50][complete])
+    assert np.array_equal(loaded.predict(inputs[complete])[:, 1], store.run.bundle.predict(ROWS)[:50][complete])
 
 
 def test_a_run_that_could_not_be_written_is_marked_as_failed(store: Store) -> None:

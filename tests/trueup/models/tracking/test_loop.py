@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from tests.training import shop
+from tests.trueup.gate import shop_world
 from tests.trueup.models.tracking.servers import MlflowServer
 from typer.testing import CliRunner
 
 from trueup.cli import app
 from trueup.datasets.snapshot import open_snapshot
+from trueup.gate import gather
 from trueup.models.tracking import Tracking
 from trueup_training.cli import train_command
 
@@ -20,13 +22,15 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(postgresql_server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(postgresql_server: MlflowServer, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A command by its words, in a folder with an applied repository; gives standard output."""
     if not any(command.name == "train" for command in app.registered_commands):
         app.command("train")(train_command)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRUEUP_TRACKING_URI", postgresql_server.uri)
-    monkeypatch.setenv("TRUEUP_REPO", str(shop.make_repo(tmp_path / "repo")))
+    monkeypatch.setenv("TRUEUP_REPO", str(shop.make_repo(tmp_path / "repo", redis_url)))
+    monkeypatch.setenv("TRUEUP_GATE_REQUESTS", "10")
+    monkeypatch.setenv("TRUEUP_GATE_LATENCY_P99_MS", "60000")
 
     def run(*words: str, exit_code: int = 0) -> str:
         result = CliRunner().invoke(app, words, catch_exceptions=False)
@@ -52,8 +56,12 @@ def test_the_whole_loop_on_a_server_over_postgresql(run: Run, postgresql_server:
 
     key = tmp_path / "gate.pem"
     run("gate", "key", "--out", str(key))
-    assert "its verdict is new" in run("promote", "shop@1", "--key", str(key))
-    run("promote", "shop@2", "--key", str(key))
+    for each in trained:
+        tracking.log_reproduction(each["run_id"], {"verdict": "bit-identical"}, at=shop.NOW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gather, "try_serving", lambda *_, **__: shop_world.WELL)
+        assert "its verdict is new" in run("promote", "shop@1", "--key", str(key))
+    run("promote", "shop@2", "--key", str(key))  # with a server that reads its model from this one
     assert tracking.alias("shop", "champion") == 2
     run("rollback", "shop", "--key", str(key))
     assert tracking.alias("shop", "champion") == 1
