@@ -27,7 +27,16 @@ def load_and_query(facts: Facts) -> Said:
         return "fail", f"{found.differing:,} of {counted(found.answered, 'answer')} are not the kept model's bits."
     if found.unlogged:
         return "fail", f"{found.unlogged:,} of {counted(found.answered, 'answer')} are not in the server's log."
-    return "pass", f"{counted(found.answered, 'answer')} to {asked}: the same bits as the kept model's, all logged."
+    unknown = [view for view, rows in found.known.items() if not rows]
+    if unknown and len(unknown) == len(found.known):
+        said = (
+            f"the online store has nothing of any of {counted(found.rows, 'row')}, so no stored feature was read. "
+            "Materialize first (trueup materialize), or name the store that is served from."
+        )
+        return "could not run", said
+    nothing_of = f" The store has nothing of them in {', '.join(unknown)}." if unknown else ""
+    bits = f"{counted(found.answered, 'answer')} to {asked}: the same bits as the kept model's, all logged."
+    return "pass", bits + nothing_of
 
 
 def latency(facts: Facts) -> Said:

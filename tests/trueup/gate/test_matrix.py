@@ -49,7 +49,9 @@ def test_a_model_that_meets_all_of_it_is_promoted(shop_: Shop) -> None:
     assert shop_.tracking.alias("shop", "challenger") == 2
     said = {item.name: item.said for item in found.verdict.evidence}
     assert "no model to compare with has the alias yet" in said["holdout metric"]
-    assert said["load and query"].startswith("40 answers to 31 requests of 40 holdout rows: the same bits as the kept")
+    assert said["load and query"] == (
+        "40 answers to 31 requests of 40 holdout rows: the same bits as the kept model's, all logged."
+    )
     assert said["error budget"] == "0 of 31 requests failed (0.00%); the budget is 0.10%."
     assert said["golden predictions"] == "256 predictions recorded at training: the same bits here."
     (kept,) = [each for each in kept_verdicts(shop_.tracking.version_tags("shop")[2]) if each.id == found.kept.id]  # type: ignore[union-attr]
@@ -166,6 +168,17 @@ def test_load_and_query_where_the_server_does_not_start(shop_: Shop, recipe: Rec
         (TrialFacts(requests=3, rows=9, answered=9, unlogged=1), "fail", "1 of 9 answers are not in the server's log."),
         (TrialFacts(requests=1, rows=1, failed=("no answer",)), "fail", "no answer could be compared, of 1 request"),
         (TrialFacts(), "could not run", "no answer could be compared, of 0 requests"),
+        (
+            replace(shop_world.WELL, known={"load": 0, "facts": 0}),
+            "could not run",
+            "the online store has nothing of any of 40 rows, so no stored feature was read. Materialize first",
+        ),
+        (
+            replace(shop_world.WELL, known={"load": 0, "facts": 1}),
+            "pass",
+            "40 answers to 31 requests of 40 holdout rows: the same bits as the kept model's, all logged. The store has "
+            "nothing of them in load.",
+        ),
     ],
 )
 def test_load_and_query_says_what_is_wrong_with_the_answers(
