@@ -16,7 +16,7 @@ def load_and_query(facts: Facts) -> Said:
     """A server that was really started with it answers every request, with the bits that the kept model gives."""
     found = facts.trial
     if not isinstance(found, TrialFacts):
-        return _not_tried(found)
+        return ("not applicable" if isinstance(found, NotAsked) else "could not run"), found.why
     if found.refused is not None:
         return "fail", f"the server does not start with it: {found.refused}"
     asked = f"{counted(found.requests, 'request')} of {counted(found.rows, 'holdout row')}"
@@ -89,4 +89,6 @@ def shadow_parity(facts: Facts) -> Said:
 
 
 def _not_tried(found: NotAsked | Unknown) -> Said:
-    return ("not applicable" if isinstance(found, NotAsked) else "could not run"), found.why
+    return (
+        "not applicable" if isinstance(found, NotAsked) else "could not run"
+    ), "no server was asked: see load and query."

@@ -21,12 +21,12 @@ import pyarrow as pa
 from trueup.contracts.contract import FeatureContract
 from trueup.datasets.spec import INSTANT
 from trueup.datasets.training_set import TrainingSet
-from trueup.errors import InputError
+from trueup.errors import InputError, StoreError
 from trueup.eventlog.reader import find_logs, read_log
 from trueup.eventlog.records import PREDICTION, REQUEST_ID, ROW, input_fields
 from trueup.frame import FeatureFrame, Status
 from trueup.gate.facts import TrialFacts
-from trueup.gate.server_process import HOST, ServerRefusedError, model_server
+from trueup.gate.server_process import HOST, ServerError, model_server
 from trueup.instants import format_instant
 from trueup.models.bundle import Bundle
 from trueup.models.tracking import Registered
@@ -81,8 +81,10 @@ def try_serving(
         try:
             with model_server(config, scratch / "server.txt", {}) as port:
                 answers = list(_ask(port, sent))
-        except ServerRefusedError as error:
-            return TrialFacts(refused=error.said)
+        except ServerError as error:
+            if error.refused:
+                return TrialFacts(refused=error.said)
+            raise StoreError(f"a server with it could not be tried: {error.said}") from error
         return _facts(answers, bundle, scratch / "log")
 
 

@@ -25,6 +25,8 @@ from trueup.models.tracking import ESTIMATOR_FILE
 from trueup.parity.suite import SUITE_FILE
 from trueup_training.recipe import Recipe
 
+BITS = "40 answers to 31 requests of 40 holdout rows: the same bits as the kept model's, all logged."
+
 
 def ask(world: World, version: int = 2, alias: str = "champion") -> Promotion:
     return promote(world, f"shop@{version}", alias, KEY, clock=lambda: NOW)
@@ -49,9 +51,7 @@ def test_a_model_that_meets_all_of_it_is_promoted(shop_: Shop) -> None:
     assert shop_.tracking.alias("shop", "challenger") == 2
     said = {item.name: item.said for item in found.verdict.evidence}
     assert "no model to compare with has the alias yet" in said["holdout metric"]
-    assert said["load and query"] == (
-        "40 answers to 31 requests of 40 holdout rows: the same bits as the kept model's, all logged."
-    )
+    assert said["load and query"] == BITS
     assert said["error budget"] == "0 of 31 requests failed (0.00%); the budget is 0.10%."
     assert said["golden predictions"] == "256 predictions recorded at training: the same bits here."
     (kept,) = [each for each in kept_verdicts(shop_.tracking.version_tags("shop")[2]) if each.id == found.kept.id]  # type: ignore[union-attr]
@@ -176,8 +176,7 @@ def test_load_and_query_where_the_server_does_not_start(shop_: Shop, recipe: Rec
         (
             replace(shop_world.WELL, known={"load": 0, "facts": 1}),
             "pass",
-            "40 answers to 31 requests of 40 holdout rows: the same bits as the kept model's, all logged. The store has "
-            "nothing of them in load.",
+            f"{BITS} The store has nothing of them in load.",
         ),
     ],
 )
