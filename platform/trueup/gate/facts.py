@@ -119,7 +119,7 @@ class Facts:
     predictions. environment: hash of the one that asks. transforms: a result for each on-demand view of the service;
     none when it has none. expectations: of the candidate's holdout.
     trial: not asked where the server would refuse the candidate's contract. shadow: the parity of rows the candidate
-    scored on live traffic; not asked where there are none.
+    scored on live traffic, and files of it that cannot be read; not asked where there are none.
     """
 
     card: ModelCard
@@ -134,4 +134,4 @@ class Facts:
     golden: GoldenFacts | Unknown
     budget: Budget
     trial: TrialFacts | NotAsked | Unknown
-    shadow: AnyResult | NotAsked | Unknown
+    shadow: tuple[AnyResult, ...] | NotAsked | Unknown

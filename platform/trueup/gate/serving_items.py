@@ -8,7 +8,7 @@ import numpy as np
 
 from trueup.gate.facts import Facts, NotAsked, TrialFacts, Unknown
 from trueup.gate.said import Said, few
-from trueup.parity.results import Result
+from trueup.parity.results import Result, joint_verdict
 from trueup.wording import counted
 
 
@@ -76,16 +76,22 @@ def shadow_parity(facts: Facts) -> Said:
         return "not applicable", found.why
     if isinstance(found, Unknown):
         return "could not run", found.why
-    assert isinstance(found, Result)
-    rows = counted(found.rows, "served row")
-    if found.verdict == "could not run":
-        return "could not run", f"{rows}: {found.problem or 'nothing could be compared'}"
-    said = (
-        f"{found.mismatched:,} of {counted(found.compared, 'value')} in {rows} differ from what training reads, "
-        f"{found.unexplained:,} of them unexplained"
+    cells = [result for result in found if isinstance(result, Result)]
+    rows = counted(sum(result.rows for result in cells), "served row")
+    verdict = joint_verdict(cells)
+    if verdict == "could not run":
+        because = [f"{each.subject}: {each.problem}" for each in cells if each.problem is not None]
+        return verdict, f"{rows}: {few(because) or 'nothing could be compared'}."
+    compared, mismatched, unexplained = (
+        sum(getattr(result, name) for result in cells) for name in ("compared", "mismatched", "unexplained")
     )
-    by = ", ".join(f"{name} {count:,}" for name, count in sorted(found.by_cause.items(), key=lambda item: -item[1])[:3])
-    return ("pass" if found.verdict == "pass" else "fail"), f"{said}{f' ({by})' if by else ''}."
+    causes = sum((Counter(result.by_cause) for result in cells), Counter[str]())
+    by = ", ".join(f"{name} {count:,}" for name, count in causes.most_common(3))
+    said = (
+        f"{mismatched:,} of {counted(compared, 'value')} in {rows} differ from what training reads, {unexplained:,} of "
+        f"them unexplained{f' ({by})' if by else ''}."
+    )
+    return verdict, said
 
 
 def _not_tried(found: NotAsked | Unknown) -> Said:
