@@ -6,7 +6,7 @@ to no move and a move that was never made say so themselves (`standing`, `histor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version as installed
@@ -105,7 +105,7 @@ def roll_back(
     moves = read_moves(tags.values(), alias)
     to = version_before(moves, current) if version is None else tracking.resolve(model, version).version
     if to is None:
-        raise _nothing_before(Registered(model, current, None), alias, moves, tags)
+        raise _nowhere_to_go(model, alias, current, moves, _let_through(tags, alias, current))
     if to == current:
         raise GateError(
             f"{model}@{current} has {alias} already.", hint=f"See what there was: trueup gate show {model}."
@@ -115,27 +115,36 @@ def roll_back(
     return Rollback(model, alias, current, to, kept.verdict)
 
 
-def _nothing_before(
-    current: Registered, alias: str, moves: Sequence[Move], tags: Mapping[int, Mapping[str, str]]
-) -> GateError:
-    """Why no version is known to have had the alias before, and which ones it can be given back to all the same."""
-    model = current.name
-    passed = [
+def _let_through(tags: Mapping[int, Mapping[str, str]], alias: str, current: int) -> tuple[int, ...]:
+    """The other versions that the gate let have the alias once, newest first; whether it still does is not asked."""
+    return tuple(
         version
         for version in sorted(tags, reverse=True)
-        if version != current.version
+        if version != current
         and any(each.verdict.alias == alias and each.verdict.outcome == "pass" for each in kept_verdicts(tags[version]))
-    ]
-    since = ""
-    if moves and moves[-1].to != current.version:
-        since = f": the gate moved it to {moves[-1].to} last, and another hand to {current.version}"
-    hint = (
-        f"The gate let {', '.join(f'{model}@{version}' for version in passed)} have it once: trueup rollback {model} "
-        f"--version {passed[0]}."
-        if passed
-        else f"Promote another version: trueup promote. See what there was: trueup gate show {model}."
     )
-    return GateError(f"{current} has {alias}, and no version is known to have had it before{since}.", hint=hint)
+
+
+def _nowhere_to_go(
+    model: str, alias: str, current: int, moves: tuple[Move, ...], let_through: tuple[int, ...]
+) -> GateError:
+    name = f"{model}@{current} has {alias}"
+    hint = f"Name the version that is to have it: trueup promote {model}@VERSION --to {alias}."
+    if let_through:
+        versions = ", ".join(f"{model}@{version}" for version in let_through)
+        hint = f"The gate let {versions} have it once: trueup rollback {model} --to {alias} --version {let_through[0]}."
+    if not moves:
+        return GateError(
+            f"{name}, and the gate never moved it: a training's own alias, or another hand, put it there. "
+            "What had it before is not known.",
+            hint=hint,
+        )
+    if (last := moves[-1].to) != current:
+        return GateError(
+            f"{name}, and not by the gate, whose last move was to {model}@{last}: another hand moved it since.",
+            hint=hint,
+        )
+    return GateError(f"{name}, and no version is known to have had it before.", hint=hint)
 
 
 def _verdict(facts: Facts, candidate: Registered, alias: str, at: datetime) -> Verdict:

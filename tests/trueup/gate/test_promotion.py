@@ -193,6 +193,20 @@ def test_a_rollback_goes_to_the_version_before_and_a_second_one_further(shop_: S
         roll_back(aliases, "shop", "champion", KEY.verify_key, clock=clock)
 
 
+def test_a_rollback_of_an_alias_that_the_gate_did_not_move_says_what_to_do(shop_: Shop, aliases: Tracking) -> None:
+    with pytest.raises(GateError, match=r"the gate never moved it.* trueup promote shop@VERSION --to champion\."):
+        roll_back(aliases, "shop", "champion", KEY.verify_key)
+    go(shop_, aliases, 2, Clock())
+    aliases.set_alias("shop", "champion", shop_.weak)
+    said = (
+        r"whose last move was to shop@2: another hand moved it since\. The gate let shop@2 have it once: "
+        r"trueup rollback shop --to champion --version 2\."
+    )
+    with pytest.raises(GateError, match=said):
+        roll_back(aliases, "shop", "champion", KEY.verify_key)
+    assert aliases.alias("shop", "champion") == shop_.weak
+
+
 def test_a_rollback_to_a_version_without_a_verdict_is_refused(shop_: Shop, aliases: Tracking) -> None:
     clock = Clock()
     go(shop_, aliases, 2, clock)
@@ -206,11 +220,7 @@ def test_an_alias_that_another_hand_moved_goes_to_a_version_that_is_named(shop_:
     go(shop_, aliases, 1, clock)
     go(shop_, aliases, 2, clock)
     aliases.set_alias("shop", "champion", shop_.weak)  # as `trueup train` with an alias, or MLflow's page
-    said = (
-        r"shop@3 has champion, and no version is known to have had it before: the gate moved it to 2 last, and another "
-        r"hand to 3\. The gate let shop@2, shop@1 have it once: trueup rollback shop --version 2\."
-    )
-    with pytest.raises(GateError, match=said):
+    with pytest.raises(GateError, match=r"The gate let shop@2, shop@1 have it once: trueup rollback shop .* 2\."):
         roll_back(aliases, "shop", "champion", KEY.verify_key, clock=clock)
     back = roll_back(aliases, "shop", "champion", KEY.verify_key, version=2, clock=clock)
     assert (back.before, back.to, aliases.alias("shop", "champion")) == (shop_.weak, 2, 2)
