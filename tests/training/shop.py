@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, RequestSource, ValueType
@@ -82,7 +83,8 @@ service = FeatureService(name="shop_v1", features=[load, facts, clock])
 
 
 def make_repo(folder: Path, redis_url: str | None = None) -> Path:
-    """An applied Feast repository with its data. redis_url: of its online store, which is SQLite without one."""
+    """An applied Feast repository with its data. redis_url: of its online store, which has a row of each site then; it
+    is an empty SQLite without one."""
     (folder / "data").mkdir(parents=True)
     online = "{type: sqlite, path: data/online.db}" if redis_url is None else REDIS % redis_url
     (folder / "feature_store.yaml").write_text(SETTINGS.replace("ONLINE", online))
@@ -90,7 +92,19 @@ def make_repo(folder: Path, redis_url: str | None = None) -> Path:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
         FeatureStore(repo_path=str(folder)).apply([site, load, facts, clock, service])
+    if redis_url is not None:
+        fill(FeatureStore(repo_path=str(folder)))
     return folder
+
+
+def fill(store: FeatureStore) -> None:
+    """Writes one row of each site to the online store, as a push does: no ledger knows of it."""
+    sites = list(SITES)
+    at = START + timedelta(days=DAYS - 1)
+    store.write_to_online_store(
+        "load", pd.DataFrame({"site": sites, "level": [0.5, -0.25, 1.0, 0.0], "open": 3, "hour": at, "created": at})
+    )
+    store.write_to_online_store("facts", pd.DataFrame({"site": sites, "kind": list(KINDS), "since": START}))
 
 
 def write_data(data: Path) -> None:

@@ -20,6 +20,7 @@ from trueup.cli.options import (
     print_table,
 )
 from trueup.console import output, step
+from trueup.errors import InputError
 
 if TYPE_CHECKING:
     from trueup.gate.promotion import Promotion
@@ -61,6 +62,8 @@ def promote(
     from trueup.settings import Settings, feature_repo
 
     settings = Settings()
+    if log is not None:
+        _check_log(log)
     signing = None if dry_run else read_signing_key(key or settings.gate_key)  # said at once, not after minutes
     folder = feature_repo(repo or settings.repo)
     uri = tracking_uri or settings.tracking_uri
@@ -79,6 +82,18 @@ def promote(
     else:
         _show(found)
     raise typer.Exit(EXIT_CODES[found.verdict.outcome])
+
+
+def _check_log(log: Path) -> None:
+    """Raises InputError for a log that was named and is none: that it has no live row would say nothing."""
+    from trueup.eventlog.reader import find_logs
+
+    if not log.is_dir() or not find_logs(log):
+        raise InputError(
+            "log",
+            f"log: there is no served log under {log}.",
+            hint="Name the directory the server writes to (its setting log_dir), or leave --log out.",
+        )
 
 
 def rollback(

@@ -166,9 +166,14 @@ def problems(folder: Path) -> tuple[str, ...]:
     except DatasetError as error:
         return (error.message,)
     found = [content for part in manifest.parts if isinstance(content := _content(folder, part), str)]
+    return (*found, *strangers(folder, manifest))
+
+
+def strangers(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+    """Of `problems` those that can be told without reading a part: what lies in the folder and is none of its own."""
     known = {MANIFEST_FILE, *(part.name for part in manifest.parts)}
-    strangers = sorted(item.name for item in folder.iterdir() if item.name not in known and item.name[0] != ".")
-    return (*found, *(f"{name} is not in the manifest." for name in strangers))
+    names = sorted(item.name for item in folder.iterdir() if item.name not in known and item.name[0] != ".")
+    return tuple(f"{name} is not in the manifest." for name in names)
 
 
 def _content(folder: Path, part: Part) -> bytes | str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,8 @@ class TrialFacts:
     refused: why it did not start; nothing else is known then. requests: sent, of one row and of many. rows: in all of
     them. failed: what came instead of an answer, a sentence each. answered: rows whose answer, whose logged prediction
     and whose prediction by the kept model from the logged features were compared. differing: where these are not the
-    same bits. unlogged: answered rows that are not in the server's log. milliseconds: of each answered request of one
+    same bits. unlogged: answered rows that are not in the server's log. known: feature view -> answered rows that the
+    online store had a row for, fresh or expired. milliseconds: of each answered request of one
     row, the first ones (warm-up) left out.
     """
 
@@ -93,6 +94,7 @@ class TrialFacts:
     answered: int = 0
     differing: int = 0
     unlogged: int = 0
+    known: Mapping[str, int] = field(default_factory=dict)
     milliseconds: tuple[float, ...] = ()
 
 
@@ -117,7 +119,7 @@ class Facts:
     predictions. environment: hash of the one that asks. transforms: a result for each on-demand view of the service;
     none when it has none. expectations: of the candidate's holdout.
     trial: not asked where the server would refuse the candidate's contract. shadow: the parity of rows the candidate
-    scored on live traffic; not asked where there are none.
+    scored on live traffic, and files of it that cannot be read; not asked where there are none.
     """
 
     card: ModelCard
@@ -132,4 +134,4 @@ class Facts:
     golden: GoldenFacts | Unknown
     budget: Budget
     trial: TrialFacts | NotAsked | Unknown
-    shadow: AnyResult | NotAsked | Unknown
+    shadow: tuple[AnyResult, ...] | NotAsked | Unknown

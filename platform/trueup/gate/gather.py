@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from trueup.contracts.contract import FeatureContract
 from trueup.contracts.extract import extract_contract
+from trueup.datasets.ledger_state import PinnedLedger
 from trueup.datasets.snapshot import open_snapshot
 from trueup.datasets.spec import INSTANT
-from trueup.datasets.storage import find_snapshot, problems, read_manifest
+from trueup.datasets.storage import find_snapshot, problems, read_manifest, strangers
 from trueup.datasets.training_set import TrainingSet
 from trueup.errors import DatasetError, ModelError, TrueupError
 from trueup.features.historical import read_as_of
@@ -80,8 +81,8 @@ def gather(
     progress("contract")
     live = _known(lambda: extract_contract(open_store(world.repo), card.contract.service))
     progress("snapshot")
-    snapshot = _known(lambda: _snapshot(card, world.datasets))
-    data = _known(lambda: _training_set(card, world.datasets))
+    kept = _known(lambda: _snapshot(card, world.datasets))
+    snapshot, data = (kept, kept) if isinstance(kept, Unknown) else kept
     progress("reproduction")
     reproduction = _known(lambda: _reproduction(tracking, candidate))
     progress("holdout metric")
@@ -124,16 +125,22 @@ def _known(ask: Callable[[], _T]) -> _T | Unknown:
         return Unknown(f"{error.name} is not installed here.")
 
 
-def _snapshot(card: ModelCard, root: Path) -> SnapshotFacts:
+def _snapshot(card: ModelCard, root: Path) -> tuple[SnapshotFacts, TrainingSet | Unknown]:
+    """The facts, and the rows. Every byte is read and checked once, unless one of them is wrong."""
     folder = find_snapshot(_id(card), root)
-    wrong = problems(folder)
+    data: TrainingSet | Unknown
+    try:
+        data = open_snapshot(str(folder), root).load()
+    except DatasetError as error:
+        data, wrong = Unknown(str(error)), problems(folder) or (error.message,)
+    else:
+        wrong = strangers(folder, read_manifest(folder))
     try:
         manifest = read_manifest(folder)
     except DatasetError:  # told by `problems`
-        return SnapshotFacts(folder.name, "", 0, 0, wrong)
-    return SnapshotFacts(
-        manifest.id, manifest.content, manifest.rows, sum(part.bytes for part in manifest.parts), wrong
-    )
+        return SnapshotFacts(folder.name, "", 0, 0, wrong), data
+    size = sum(part.bytes for part in manifest.parts)
+    return SnapshotFacts(manifest.id, manifest.content, manifest.rows, size, wrong), data
 
 
 def _id(card: ModelCard) -> str:
@@ -142,10 +149,6 @@ def _id(card: ModelCard) -> str:
             f"the card of {card} names no snapshot: it was trained by a trueup that kept none.", hint="Train it again."
         )
     return card.snapshot
-
-
-def _training_set(card: ModelCard, root: Path) -> TrainingSet:
-    return open_snapshot(_id(card), root).load()
 
 
 def _reproduction(tracking: Tracking, candidate: Registered) -> ReproductionFacts:
@@ -189,7 +192,7 @@ def _trial(
     )
 
 
-def _shadow(world: World, candidate: Registered, at: datetime) -> AnyResult | NotAsked:
+def _shadow(world: World, candidate: Registered, at: datetime) -> tuple[AnyResult, ...] | NotAsked:
     if world.log is None:
         return NotAsked("no log of live traffic is named.")
     return shadow_result(world.log, candidate, tracking=world.tracking, repo=world.repo, ledger=world.ledger, now=at)
@@ -211,9 +214,10 @@ def _features_of(world: World, champion: Bundle, candidate: Bundle, data: Traini
     if champion.card.contract.hash == candidate.card.contract.hash:
         return data.features.slice(data.counts.train, data.counts.holdout)
     rows = data.rows.slice(data.counts.train, data.counts.holdout)
-    return read_as_of(
-        champion.card.contract, rows, candidate.card.rule, repo=world.repo, ledger=world.ledger, instant=INSTANT
-    )
+    rule, ledger = candidate.card.rule, world.ledger
+    if ledger is not None and rule.pinned is not None:
+        ledger = PinnedLedger(ledger, rule.pinned)  # as the candidate's own features were read
+    return read_as_of(champion.card.contract, rows, rule, repo=world.repo, ledger=ledger, instant=INSTANT)
 
 
 def _transforms(world: World, card: ModelCard, at: datetime) -> tuple[AnyResult, ...]:

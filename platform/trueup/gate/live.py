@@ -9,8 +9,8 @@ from trueup.eventlog.reader import find_logs
 from trueup.gate.facts import NotAsked
 from trueup.models.tracking import Registered, Tracking
 from trueup.parity.config import find_config
-from trueup.parity.results import AnyResult, Result
-from trueup.parity.runs.served import run_served
+from trueup.parity.results import AnyResult
+from trueup.parity.runs.served import FILES, run_served
 from trueup.stores.applied import applied_since
 from trueup.stores.feast_rows import has_declared_types, open_store
 from trueup.stores.ledger import Ledger
@@ -18,9 +18,12 @@ from trueup.stores.ledger import Ledger
 
 def shadow_result(
     log: Path, candidate: Registered, *, tracking: Tracking, repo: Path, ledger: Ledger | None, now: datetime
-) -> AnyResult | NotAsked:
+) -> tuple[AnyResult, ...] | NotAsked:
     """The parity of every row in the log that this version scored, as an answer or as a shadow, judged by the
-    repository's parity.toml. now: later rows are not of this world. Raises what reading the log raises."""
+    repository's parity.toml; and a result for files of the log that cannot be read, whose rows may be its own.
+
+    now: later rows are not of this world. Raises what reading the log raises.
+    """
     if not log.is_dir() or not find_logs(log):
         return NotAsked(f"there is no served log at {log}, so it has scored no live traffic.")
     store = open_store(repo)
@@ -38,9 +41,6 @@ def shadow_result(
         declared_types=has_declared_types(store.config),
         now=now,
     ).under(config.policy(None))
-    found = [
-        result
-        for result in report.results
-        if isinstance(result, Result) and (result.subject, result.version) == (candidate.name, str(candidate.version))
-    ]
-    return found[0] if found else NotAsked(f"no row in {log} was scored by {candidate}.")
+    ours = (candidate.name, str(candidate.version))
+    found = report.about(*ours).results + tuple(each for each in report.results if each.subject.startswith(FILES))
+    return found or NotAsked(f"no row in {log} was scored by {candidate}.")

@@ -52,7 +52,7 @@ def reproduced(facts: Facts) -> Said:
     if isinstance(found, Unknown):
         return "could not run", found.why
     again = f"Ask again: trueup reproduce {facts.card.name}/{facts.card.version}"
-    if changed := [name for name, digest in found.files.items() if facts.files.get(name) != digest]:
+    if changed := [name for name, digest in facts.files.items() if found.files.get(name) != digest]:
         return "could not run", f"{', '.join(changed)} changed since it was reproduced at {found.at}. {again}."
     if found.verdict not in ("bit-identical", "within tolerance"):
         why = f"; it differs by {', '.join(found.culprits)}" if found.culprits else ""

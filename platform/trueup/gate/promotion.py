@@ -98,15 +98,32 @@ def roll_back(tracking: Tracking, model: str, alias: str, key: VerifyKey, *, clo
     """
     current = tracking.resolve(model, alias).version
     tags = tracking.version_tags(model)
-    to = version_before(read_moves(tags.values(), alias), current)
+    moves = read_moves(tags.values(), alias)
+    to = version_before(moves, current)
     if to is None:
-        raise GateError(
-            f"{model}@{current} has {alias}, and no version is known to have had it before.",
-            hint=f"Promote another version: trueup promote. See what there was: trueup gate show {model}.",
-        )
+        raise _nowhere_to_go(model, alias, current, moves)
     kept = standing_of(tracking, Registered(model, to, None), alias, key, tags=tags)
     _move(tracking, model, Move(alias, "rollback", current, to, clock(), kept.id))
     return Rollback(model, alias, current, to, kept.verdict)
+
+
+def _nowhere_to_go(model: str, alias: str, current: int, moves: tuple[Move, ...]) -> GateError:
+    name, show = f"{model}@{current} has {alias}", f"See what there was: trueup gate show {model}."
+    if not moves:
+        return GateError(
+            f"{name}, and the gate never moved it: a training's own alias, or another hand, put it there. "
+            "What had it before is not known.",
+            hint=f"Name the version that is to have it: trueup promote {model}@VERSION --to {alias}.",
+        )
+    if (last := moves[-1].to) != current:
+        return GateError(
+            f"{name}, and not by the gate, whose last move was to {model}@{last}: another hand moved it since.",
+            hint=f"If {model}@{last} is to have it again, ask for it: trueup promote {model}@{last} --to {alias}.",
+        )
+    return GateError(
+        f"{name}, and no version is known to have had it before.",
+        hint=f"Promote another version: trueup promote. {show}",
+    )
 
 
 def _verdict(facts: Facts, candidate: Registered, alias: str, at: datetime) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -15,28 +16,31 @@ from pathlib import Path
 
 from trueup.errors import StoreError
 
-
-class ServerRefusedError(StoreError):
-    """The server said why it does not serve these settings, and ended. said: its last line."""
-
-    def __init__(self, code: int, said: str, output: str) -> None:
-        super().__init__(f"the model server did not start (exit code {code}). {output}")
-        self.said = said
-
-
 READY_WITHIN_SECONDS = 120.0
+ONLINE_STORE_WITHIN_SECONDS = 10.0
+"""How long a server that listens may say that it cannot answer: its online store may be loading."""
 STOPPED_WITHIN_SECONDS = 60.0
+_REFUSED = 2
+"""Exit code of a trueup command that says why it does not run."""
 _POLL_SECONDS = 0.05
 HOST = "127.0.0.1"
+
+
+class ServerError(StoreError):
+    """A server that does not serve. said: why, in one line. refused: it said so itself of these settings, and ended."""
+
+    def __init__(self, said: str, output: str, *, refused: bool = False) -> None:
+        super().__init__(f"the model server is not ready: {said} {output}")
+        self.said = said
+        self.refused = refused
 
 
 @contextmanager
 def model_server(config: Path, output: Path, environment: Mapping[str, str]) -> Iterator[int]:
     """`trueup serve` with this configuration on a free port, which is yielded once /readyz says yes.
 
-    output: file for what the server prints. environment: of its process, beside this one's. Raises ServerRefusedError
-    when it ends before it is ready, StoreError with its last lines when it is not ready in time or does not stop in
-    order.
+    output: file for what the server prints. environment: of its process, beside this one's. Raises ServerError with its
+    last lines when it ends before it is ready, is not ready in time or does not stop in order.
     """
     port = _free_port()
     command = [sys.executable, "-m", "trueup", "serve", "--config", str(config), "--host", HOST, "--port", str(port)]
@@ -58,31 +62,46 @@ def model_server(config: Path, output: Path, environment: Mapping[str, str]) -> 
                 server.kill()
                 server.wait()
     if code not in (0, -signal.SIGTERM):
-        raise StoreError(f"the model server stopped with exit code {code}. {_last_lines(output)}")
+        raise ServerError(f"it stopped with exit code {code}.", _last_lines(output))
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], port: int, output: Path) -> None:
     said = "it does not listen"
     deadline = time.monotonic() + READY_WITHIN_SECONDS
+    listened = False
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            lines = [line for line in output.read_text(errors="replace").splitlines() if line.strip()]
-            raise ServerRefusedError(server.returncode, lines[-1] if lines else "it said nothing", _last_lines(output))
+            raise _ended(server.returncode, output)
         connection = http.client.HTTPConnection(HOST, port, timeout=5)
         try:
             connection.request("GET", "/readyz")
             answer = connection.getresponse()
             if answer.status == http.HTTPStatus.OK:
                 return
-            said = f"/readyz answers {answer.status}, {answer.read()[:300].decode(errors='replace')}"
-        except OSError:
+            said = _unavailable(answer.status, answer.read())
+            if not listened:
+                deadline, listened = time.monotonic() + ONLINE_STORE_WITHIN_SECONDS, True
+        except (OSError, http.client.HTTPException):
             pass  # not listening yet
         finally:
             connection.close()
         time.sleep(_POLL_SECONDS)
-    raise StoreError(
-        f"the model server was not ready within {READY_WITHIN_SECONDS:.0f} s: {said}. {_last_lines(output)}"
-    )
+    raise ServerError(f"{said.rstrip('.')}.", _last_lines(output))
+
+
+def _unavailable(status: int, content: bytes) -> str:
+    """What /readyz says of the online store, which is all that makes a server that listens unavailable."""
+    try:
+        return f"its online store does not answer: {json.loads(content)['online_store']}"
+    except (ValueError, KeyError, TypeError):
+        return f"/readyz answers {status}, {content[:200].decode(errors='replace')}"
+
+
+def _ended(code: int, output: Path) -> ServerError:
+    lines = [line.strip() for line in output.read_text(errors="replace").splitlines() if line.strip()]
+    refused = code == _REFUSED
+    said = lines[-1].removeprefix("trueup: ") if lines else "it said nothing."
+    return ServerError(said if refused else f"exit code {code}: {said}", _last_lines(output), refused=refused)
 
 
 def _own() -> Mapping[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from trueup.gate.facts import Facts, NotAsked, TrialFacts, Unknown
 from trueup.gate.said import Said, few
-from trueup.parity.results import Result
+from trueup.parity.results import Result, joint_verdict
 from trueup.wording import counted
 
 
@@ -16,7 +16,7 @@ def load_and_query(facts: Facts) -> Said:
     """A server that was really started with it answers every request, with the bits that the kept model gives."""
     found = facts.trial
     if not isinstance(found, TrialFacts):
-        return _not_tried(found)
+        return ("not applicable" if isinstance(found, NotAsked) else "could not run"), found.why
     if found.refused is not None:
         return "fail", f"the server does not start with it: {found.refused}"
     asked = f"{counted(found.requests, 'request')} of {counted(found.rows, 'holdout row')}"
@@ -27,7 +27,16 @@ def load_and_query(facts: Facts) -> Said:
         return "fail", f"{found.differing:,} of {counted(found.answered, 'answer')} are not the kept model's bits."
     if found.unlogged:
         return "fail", f"{found.unlogged:,} of {counted(found.answered, 'answer')} are not in the server's log."
-    return "pass", f"{counted(found.answered, 'answer')} to {asked}: the same bits as the kept model's, all logged."
+    unknown = [view for view, rows in found.known.items() if not rows]
+    if unknown and len(unknown) == len(found.known):
+        said = (
+            f"the online store has nothing of any of {counted(found.rows, 'row')}, so no stored feature was read. "
+            "Materialize first (trueup materialize), or name the store that is served from."
+        )
+        return "could not run", said
+    nothing_of = f" The store has nothing of them in {', '.join(unknown)}." if unknown else ""
+    bits = f"{counted(found.answered, 'answer')} to {asked}: the same bits as the kept model's, all logged."
+    return "pass", bits + nothing_of
 
 
 def latency(facts: Facts) -> Said:
@@ -67,17 +76,25 @@ def shadow_parity(facts: Facts) -> Said:
         return "not applicable", found.why
     if isinstance(found, Unknown):
         return "could not run", found.why
-    assert isinstance(found, Result)
-    rows = counted(found.rows, "served row")
-    if found.verdict == "could not run":
-        return "could not run", f"{rows}: {found.problem or 'nothing could be compared'}"
-    said = (
-        f"{found.mismatched:,} of {counted(found.compared, 'value')} in {rows} differ from what training reads, "
-        f"{found.unexplained:,} of them unexplained"
+    cells = [result for result in found if isinstance(result, Result)]
+    rows = counted(sum(result.rows for result in cells), "served row")
+    verdict = joint_verdict(cells)
+    if verdict == "could not run":
+        because = [f"{each.subject}: {each.problem}" for each in cells if each.problem is not None]
+        return verdict, f"{rows}: {few(because) or 'nothing could be compared'}."
+    compared, mismatched, unexplained = (
+        sum(getattr(result, name) for result in cells) for name in ("compared", "mismatched", "unexplained")
     )
-    by = ", ".join(f"{name} {count:,}" for name, count in sorted(found.by_cause.items(), key=lambda item: -item[1])[:3])
-    return ("pass" if found.verdict == "pass" else "fail"), f"{said}{f' ({by})' if by else ''}."
+    causes = sum((Counter(result.by_cause) for result in cells), Counter[str]())
+    by = ", ".join(f"{name} {count:,}" for name, count in causes.most_common(3))
+    said = (
+        f"{mismatched:,} of {counted(compared, 'value')} in {rows} differ from what training reads, {unexplained:,} of "
+        f"them unexplained{f' ({by})' if by else ''}."
+    )
+    return verdict, said
 
 
 def _not_tried(found: NotAsked | Unknown) -> Said:
-    return ("not applicable" if isinstance(found, NotAsked) else "could not run"), found.why
+    return (
+        "not applicable" if isinstance(found, NotAsked) else "could not run"
+    ), "no server was asked: see load and query."

@@ -21,11 +21,11 @@ import pyarrow as pa
 from trueup.contracts.contract import FeatureContract
 from trueup.datasets.spec import INSTANT
 from trueup.datasets.training_set import TrainingSet
-from trueup.errors import InputError
+from trueup.errors import InputError, StoreError
 from trueup.eventlog.reader import find_logs, read_log
 from trueup.eventlog.records import PREDICTION, REQUEST_ID, ROW, input_fields
 from trueup.gate.facts import TrialFacts
-from trueup.gate.server_process import HOST, ServerRefusedError, model_server
+from trueup.gate.server_process import HOST, ServerError, model_server
 from trueup.instants import format_instant
 from trueup.models.bundle import Bundle
 from trueup.models.tracking import Registered
@@ -80,8 +80,10 @@ def try_serving(
         try:
             with model_server(config, scratch / "server.txt", {}) as port:
                 answers = list(_ask(port, sent))
-        except ServerRefusedError as error:
-            return TrialFacts(refused=error.said)
+        except ServerError as error:
+            if error.refused:
+                return TrialFacts(refused=error.said)
+            raise StoreError(f"a server with it could not be tried: {error.said}") from error
         return _facts(answers, bundle, scratch / "log")
 
 
@@ -200,7 +202,7 @@ def _facts(answers: Sequence[_Answer], bundle: Bundle, log: Path) -> TrialFacts:
     given: Answers = {
         (answer.request.id, row): prediction for answer in answers for row, prediction in enumerate(answer.predictions)
     }
-    logged, again = _logged(log, bundle)
+    logged, again, known = _logged(log, bundle)
     differing = sum(
         key in logged and not value.hex() == logged[key].hex() == again[key].hex() for key, value in given.items()
     )
@@ -211,6 +213,7 @@ def _facts(answers: Sequence[_Answer], bundle: Bundle, log: Path) -> TrialFacts:
         answered=len(given),
         differing=differing,
         unlogged=sum(key not in logged for key in given),
+        known=known,
         milliseconds=tuple(
             answer.milliseconds
             for answer in answers[WARM_UP:]
@@ -219,10 +222,12 @@ def _facts(answers: Sequence[_Answer], bundle: Bundle, log: Path) -> TrialFacts:
     )
 
 
-def _logged(log: Path, bundle: Bundle) -> tuple[Answers, Answers]:
-    """The predictions in the server's log, and those of the kept model from the features in it."""
+def _logged(log: Path, bundle: Bundle) -> tuple[Answers, Answers, dict[str, int]]:
+    """The predictions in the server's log, those of the kept model from the features in it, and each view's rows that
+    the online store knew."""
     logged: Answers = {}
     again: Answers = {}
+    known = dict.fromkeys((view.name for view in bundle.card.contract.views), 0)
     for directory in find_logs(log):
         served = read_log(directory)
         if not served.num_rows:
@@ -230,4 +235,7 @@ def _logged(log: Path, bundle: Bundle) -> tuple[Answers, Answers]:
         keys = list(zip(served.table.column(REQUEST_ID).to_pylist(), served.table.column(ROW).to_pylist(), strict=True))
         logged |= dict(zip(keys, served.table.column(PREDICTION).to_pylist(), strict=True))
         again |= dict(zip(keys, bundle.predict(served.frame).tolist(), strict=True))
-    return logged, again
+        for view in known:
+            times = served.frame.event_timestamps.column(view)  # null where the store has no row, and only there
+            known[view] += len(times) - times.null_count
+    return logged, again, known

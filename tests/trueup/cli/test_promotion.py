@@ -113,6 +113,11 @@ def test_the_setting_names_the_key(shop_: Shop, key: Path, monkeypatch: pytest.M
         run("promote", "shop@2", "--tracking-uri", shop_.tracking.uri)
 
 
+def test_a_log_that_is_named_and_is_none_is_a_mistake(shop_: Shop, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"log: there is no served log under .*typo"):
+        promote(shop_, 2, None, "--dry-run", "--log", str(tmp_path / "typo"))
+
+
 def test_what_is_not_there_is_named(shop_: Shop, key: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="has no version '9'"):
         promote(shop_, 9, key)

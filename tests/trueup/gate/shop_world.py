@@ -124,10 +124,15 @@ def failing_when_served(folder: Path, redis_url: str) -> Path:
 
 
 def _with_clock(repo: Path, clock: Any) -> Path:
-    service = FeatureService(name="shop_v1", features=[shop.load, shop.facts, clock])
+    return add_service(repo, "shop_v1", [shop.load, shop.facts, clock])
+
+
+def add_service(repo: Path, name: str, views: list[Any]) -> Path:
+    """views: the on-demand one last; it is applied too."""
+    service = FeatureService(name=name, features=views)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
-        FeatureStore(repo_path=str(repo)).apply([clock, service])
+        FeatureStore(repo_path=str(repo)).apply([views[-1], service])
     return repo
 
 

@@ -24,6 +24,9 @@ from trueup.models.golden import GOLDEN_FILE
 from trueup.models.tracking import ESTIMATOR_FILE
 from trueup.parity.suite import SUITE_FILE
 from trueup_training.recipe import Recipe
+from trueup_training.train import train
+
+BITS = "40 answers to 31 requests of 40 holdout rows: the same bits as the kept model's, all logged."
 
 
 def ask(world: World, version: int = 2, alias: str = "champion") -> Promotion:
@@ -49,7 +52,7 @@ def test_a_model_that_meets_all_of_it_is_promoted(shop_: Shop) -> None:
     assert shop_.tracking.alias("shop", "challenger") == 2
     said = {item.name: item.said for item in found.verdict.evidence}
     assert "no model to compare with has the alias yet" in said["holdout metric"]
-    assert said["load and query"].startswith("40 answers to 31 requests of 40 holdout rows: the same bits as the kept")
+    assert said["load and query"] == BITS
     assert said["error budget"] == "0 of 31 requests failed (0.00%); the budget is 0.10%."
     assert said["golden predictions"] == "256 predictions recorded at training: the same bits here."
     (kept,) = [each for each in kept_verdicts(shop_.tracking.version_tags("shop")[2]) if each.id == found.kept.id]  # type: ignore[union-attr]
@@ -146,6 +149,9 @@ def test_a_model_that_was_exchanged_since_it_was_reproduced_could_not_be_asked(s
     finding, said = ITEMS["reproduced"](exchanged)
     assert finding == "could not run"
     assert said.startswith("model.skops changed since it was reproduced at ")
+    assert isinstance(facts.reproduction, ReproductionFacts)
+    of_nothing = replace(facts, reproduction=replace(facts.reproduction, files={}))
+    assert ITEMS["reproduced"](of_nothing)[0] == "could not run"
 
 
 def test_load_and_query_where_the_server_does_not_start(shop_: Shop, recipe: Recipe, tmp_path: Path) -> None:
@@ -166,6 +172,16 @@ def test_load_and_query_where_the_server_does_not_start(shop_: Shop, recipe: Rec
         (TrialFacts(requests=3, rows=9, answered=9, unlogged=1), "fail", "1 of 9 answers are not in the server's log."),
         (TrialFacts(requests=1, rows=1, failed=("no answer",)), "fail", "no answer could be compared, of 1 request"),
         (TrialFacts(), "could not run", "no answer could be compared, of 0 requests"),
+        (
+            replace(shop_world.WELL, known={"load": 0, "facts": 0}),
+            "could not run",
+            "the online store has nothing of any of 40 rows, so no stored feature was read. Materialize first",
+        ),
+        (
+            replace(shop_world.WELL, known={"load": 0, "facts": 1}),
+            "pass",
+            f"{BITS} The store has nothing of them in load.",
+        ),
     ],
 )
 def test_load_and_query_says_what_is_wrong_with_the_answers(
@@ -203,11 +219,40 @@ def test_shadow_parity(shop_: Shop, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_server")
+def test_live_rows_that_cannot_be_read_may_be_its_own(shop_: Shop, tmp_path: Path) -> None:
+    log = shop_.served(tmp_path / "log", 2)
+    next(log.rglob("*.parquet")).with_name("torn.parquet").write_bytes(b"PAR1")
+    said = only(ask(shop_world.of(shop_, log=log)), "shadow parity", "could not run")
+    assert "torn.parquet" in said
+
+
+@pytest.mark.usefixtures("no_server")
 def test_live_rows_of_another_version_say_nothing_of_this_one(shop_: Shop, tmp_path: Path) -> None:
     log = shop_.served(tmp_path / "log", 1, skewed="load__level")
     found = promote(shop_world.of(shop_, log=log), "shop@2", "champion", None, clock=lambda: NOW)
     assert (found.verdict.evidence[-1].verdict, found.verdict.outcome) == ("not applicable", "pass")
     assert found.verdict.evidence[-1].said == f"no row in {log} was scored by shop@2."
+
+
+@pytest.mark.usefixtures("no_server")
+def test_a_champion_of_another_feature_service_is_compared_on_its_own_features(
+    shop_: Shop, recipe: Recipe, tmp_path: Path
+) -> None:
+    """Version 1 knows each site's kind; the candidate's service has none."""
+    repo = Path(shutil.copytree(shop_.world.repo, tmp_path / "repo"))
+    shop_world.add_service(repo, "shop_without_facts", [shop.load, shop.clock])
+    smaller = recipe.model_copy(
+        update={"feature_service": "shop_without_facts", "model": recipe.model.model_copy(update={"alias": None})}
+    )
+    version = train(smaller, repo=repo, tracking=shop_.tracking, clock=lambda: NOW).version
+    candidate, champion = shop_.tracking.resolve("shop", version), shop_.tracking.resolve("shop", 1)
+    facts = gather(shop_world.of(shop_, repo=repo), candidate, champion, at=NOW)
+    own = gather(shop_.world, champion, champion, at=NOW)
+    assert isinstance(facts.holdout, HoldoutFacts)
+    assert isinstance(own.holdout, HoldoutFacts)
+    assert facts.holdout.champion is not None
+    assert facts.holdout.champion.tobytes() == own.holdout.candidate.tobytes()
+    assert facts.holdout.candidate.tobytes() != own.holdout.candidate.tobytes()
 
 
 @pytest.mark.usefixtures("no_server")

@@ -193,6 +193,18 @@ def test_a_rollback_goes_to_the_version_before_and_a_second_one_further(shop_: S
         roll_back(aliases, "shop", "champion", KEY.verify_key, clock=clock)
 
 
+def test_a_rollback_of_an_alias_that_the_gate_did_not_move_says_what_to_do(shop_: Shop, aliases: Tracking) -> None:
+    with pytest.raises(GateError, match=r"the gate never moved it.* trueup promote shop@VERSION --to champion\."):
+        roll_back(aliases, "shop", "champion", KEY.verify_key)
+    go(shop_, aliases, 2, Clock())
+    aliases.set_alias("shop", "champion", shop_.weak)
+    with pytest.raises(
+        GateError, match=r"whose last move was to shop@2: another hand.* trueup promote shop@2 --to champion"
+    ):
+        roll_back(aliases, "shop", "champion", KEY.verify_key)
+    assert aliases.alias("shop", "champion") == shop_.weak
+
+
 def test_a_rollback_to_a_version_without_a_verdict_is_refused(shop_: Shop, aliases: Tracking) -> None:
     clock = Clock()
     go(shop_, aliases, 2, clock)

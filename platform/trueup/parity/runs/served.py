@@ -44,6 +44,9 @@ from trueup.parity.runs.facts import (
 from trueup.parity.serving import Documents, Versions, serving_facts, serving_notes, together
 from trueup.stores.ledger import Ledger
 
+FILES = "files of "
+"""How the subject of a result begins that is about no model, but about files of a log that cannot be read."""
+
 
 def run_served(
     repo: Path,
@@ -103,9 +106,9 @@ def run_served(
             read = serving_documents(log, total.serving)
             documents |= {name: said for name, said in read.items() if isinstance(documents.get(name, ""), str)}
         if (problem := left.problem(log.root)) is not None:
-            results.append(could_not_run(SERVED, f"files of {log.label}", problem))
+            results.append(could_not_run(SERVED, f"{FILES}{log.label}", problem))
     if foreign is None and (problem := LeftOut(damaged=strays(log_dir)).problem(log_dir)) is not None:
-        results.append(could_not_run(SERVED, f"files of {log_dir}", problem))
+        results.append(could_not_run(SERVED, f"{FILES}{log_dir}", problem))
     versions = {label: found for label, found in versions.items() if found}  # of none, no row was looked at
     results = [_with_serving(result, versions, documents, serving or {}) for result in results]
     if not results:
