@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,11 @@ import pandas as pd
 from trueup.errors import ModelError
 from trueup.hashing import canonical_json
 from trueup.instants import format_instant
+from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
 from trueup.models.tracking.quiet import quiet
 from trueup.models.tracking.records import (
+    ADOPTED_TAG,
     CARD_FILE,
     DIFF_FILE,
     ENVIRONMENT_FILE,
@@ -35,6 +38,7 @@ with quiet():
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
+SAFE = "Save it as skops, whose types can be checked: skops.io.dump, or serialization_format='skops' of MLflow."
 _DIGEST_LENGTH = 32
 """Hex digits of a snapshot's id that MLflow keeps (its limit is 36); the `trueup.dataset` tag has all."""
 
@@ -47,14 +51,14 @@ def run_tags(run: TrainingRun) -> dict[str, str]:
         "feast.project": contract.project,
         "feast.feature_service": contract.service,
         "feast.feature_refs": ",".join(f"{view}:{feature}" for view, feature in contract.features),
-        "trueup.recipe": card.recipe,
+        "trueup.recipe": str(card.recipe),
         "trueup.contract_hash": contract.hash,
         "trueup.known_at": card.rule.known_at,
         "trueup.pinned": format_instant(card.rule.pinned) if card.rule.pinned else "none",
-        "trueup.dataset": card.snapshot or card.dataset,
-        "trueup.dataset_content": card.dataset,
+        "trueup.dataset": str(card.snapshot or card.dataset),
+        "trueup.dataset_content": str(card.dataset),
         "trueup.seed": str(card.seed),
-        "trueup.environment": card.environment,
+        "trueup.environment": str(card.environment),
         "trueup.git_commit": card.git_commit or "unknown",
         "trueup.git_dirty": str(card.git_dirty).lower(),
     }
@@ -62,6 +66,16 @@ def run_tags(run: TrainingRun) -> dict[str, str]:
         tags["trueup.git_problem"] = run.git.problem
     if card.git_commit is not None:
         tags["mlflow.source.git.commit"] = card.git_commit
+    return tags
+
+
+def version_tags(card: ModelCard) -> dict[str, str]:
+    """Of a registered version, for people and for looking it up."""
+    tags = {"trueup.contract_hash": card.contract.hash, "trueup.known_at": card.rule.known_at}
+    if (dataset := card.snapshot or card.dataset) is not None:
+        tags["trueup.dataset"] = dataset
+    if card.adopted is not None:
+        tags[ADOPTED_TAG] = card.adopted
     return tags
 
 
@@ -97,16 +111,28 @@ def write_run_files(run: TrainingRun, folder: Path) -> Path:
     return folder
 
 
-def save_model(run: TrainingRun, folder: Path, *, run_id: str, model_id: str, location: str) -> None:
-    """An MLflow model folder with the card in it. Any MLflow tool can load it; it then answers both probabilities."""
-    card = run.bundle.card
+def save_model(
+    bundle: Bundle,
+    example: pd.DataFrame,
+    files: Mapping[str, bytes],
+    folder: Path,
+    *,
+    run_id: str,
+    model_id: str,
+    location: str,
+) -> None:
+    """An MLflow model folder with the card in it. Any MLflow tool can load it; it then answers both probabilities.
+
+    example: a few rows as the estimator eats them. files: name -> content of what is kept beside the card.
+    """
+    card = bundle.card
     with quiet():  # saving imports mlflow.pyfunc
         mlflow.sklearn.save_model(
-            run.bundle.estimator,
+            bundle.estimator,
             str(folder),
             mlflow_model=Model(artifact_path=location, run_id=run_id, model_id=model_id, model_uuid=model_id),
-            signature=_signature(run.example),
-            input_example=run.example,
+            signature=_signature(example),
+            input_example=example,
             serialization_format="skops",
             skops_trusted_types=list(TRUSTED_TYPES),
             pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
@@ -114,7 +140,7 @@ def save_model(run: TrainingRun, folder: Path, *, run_id: str, model_id: str, lo
             metadata={"trueup.contract_hash": card.contract.hash, "trueup.card": CARD_FILE},
         )
     (folder / CARD_FILE).write_text(pretty(card.to_json()), encoding="utf-8")
-    for name, content in run.files.items():
+    for name, content in files.items():
         (folder / name).write_bytes(content)
 
 
@@ -127,8 +153,11 @@ def _signature(example: pd.DataFrame) -> ModelSignature:
     return ModelSignature(Schema([*columns]), Schema([TensorSpec(np.dtype(np.float64), (-1, 2))]))
 
 
-def load_estimator(path: Path, card: ModelCard) -> Any:
-    """The estimator in a skops file. Raises ModelError when it holds a type that is not trusted."""
+def load_estimator(path: Path, name: object) -> Any:
+    """The estimator in a skops file. name: of the model, for messages.
+
+    Raises ModelError when it is no such file, or holds a type that is not trusted.
+    """
     import skops.io  # imports scikit-learn: only a process that loads a model pays for it
     from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -136,9 +165,25 @@ def load_estimator(path: Path, card: ModelCard) -> Any:
         return skops.io.load(path, trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
         raise ModelError(
-            f"model {card}: its file holds types trueup does not trust: {error}",
+            f"model {name}: its file holds types trueup does not trust: {error}",
             hint="Such a file can run code when it is loaded. Train the model with `trueup train`.",
         ) from error
+    except (BadZipFile, KeyError) as error:
+        raise ModelError(f"model {name}: {path.name} is no skops file ({error}).", hint=SAFE) from error
+
+
+def estimator_file(model: Path) -> str:
+    """The name of the estimator's file, from an MLflow model's `MLmodel`. Raises ModelError for what is not loaded."""
+    flavors = Model.load(str(model)).flavors
+    sklearn = flavors.get("sklearn")
+    if sklearn is None:
+        raise ModelError(f"it is no scikit-learn model: its flavors are {', '.join(sorted(flavors)) or 'none'}.")
+    if sklearn.get("serialization_format") != "skops":
+        raise ModelError(
+            f"its estimator is kept as {sklearn.get('serialization_format')}, which runs code when it is loaded.",
+            hint=SAFE,
+        )
+    return str(sklearn["pickled_model"])
 
 
 def pretty(document: Mapping[str, Any]) -> str:
