@@ -1,4 +1,4 @@
-"""Laws of adoption: what predicts a feature service's columns gets a card, and the card claims nothing it cannot know."""
+"""Laws of adoption: what predicts a feature service's columns gets a card, which claims nothing it cannot know."""
 
 from __future__ import annotations
 
@@ -83,8 +83,7 @@ THREE = np.arange(len(ROWS)) % 3
             lambda: HistGradientBoostingClassifier(max_iter=2).fit(
                 matrix(frame(ROWS), NUMBERS).rename(columns=lambda name: name.removeprefix("buyer__")), THREE > 0
             ),
-            "fitted on spent, orders, which feature service 'buyers_v1' has not; it has buyer__city, buyer__orders, "
-            "buyer__spent, buyer__member, buyer__since and 1 more. Name the feature service",
+            "fitted on spent, orders, which feature service 'buyers_v1' has not; it has buyer__city, .* and 1 more",
         ),
         (
             lambda: LogisticRegression().fit(matrix(frame(ROWS), NUMBERS).fillna(0), THREE > 0),

@@ -219,11 +219,10 @@ class Tracking:
                 return self._store.download(client, version, name, scratch).read_bytes()
             except (MlflowException, OSError) as error:
                 said = f"model {version.name}@{version.version} in {self._store.name} was kept without {name}."
+                hint = "Train it again with this version of trueup."
                 if ADOPTED_TAG in version.tags:
-                    said = not_known(version, f"{name} is made at training")
-                raise self._store.gone(
-                    error, said, hint="Train it again with this version of trueup."
-                ) from self._store.cause(error)
+                    said, hint = not_known(version, f"{name} is made at training"), TRAIN
+                raise self._store.gone(error, said, hint=hint) from self._store.cause(error)
 
     def load_environment(self, model: str, ref: str | int | None = None) -> Environment:
         """The environment a registered model was trained in, as its run kept it.
