@@ -105,7 +105,7 @@ def outcome_of(run: LoggedRun, data: TrainingSet | None) -> Outcome:
         predictions = run.bundle().predict(data.features)[data.holdout]
     return Outcome(
         snapshot=card.snapshot,
-        content=card.dataset,
+        content=str(card.dataset),
         contract=card.contract.hash,
         params=run.params,
         fitted=read_fitted(fitted) if fitted is not None else fitted_state(run.bundle().estimator),

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 import typer
 from rich.markup import escape
 
+from trueup.cli.adopt import adopt
 from trueup.cli.contract import contract
 from trueup.cli.env import env
 from trueup.cli.gate import gate
@@ -44,6 +45,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(materialize)
+app.command()(adopt)
 app.command()(promote)
 app.command()(rollback)
 app.add_typer(gate, name="gate")

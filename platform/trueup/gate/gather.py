@@ -126,6 +126,8 @@ def _snapshot(card: ModelCard, root: Path) -> tuple[SnapshotFacts, TrainingSet |
 
 
 def _id(card: ModelCard) -> str:
+    if card.snapshot is None and card.adopted is not None:
+        raise DatasetError(f"not known: adopted. {card} came from {card.adopted}, and no snapshot was named with it.")
     if card.snapshot is None:
         raise DatasetError(
             f"the card of {card} names no snapshot: it was trained by a trueup that kept none.", hint="Train it again."

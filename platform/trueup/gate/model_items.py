@@ -37,9 +37,12 @@ def snapshot(facts: Facts) -> Said:
     if found.problems:
         said = f"{counted(len(found.problems), 'problem')} in snapshot {found.id[:12]}: {few(found.problems)}"
         return "fail", said
+    if card.adopted is not None:
+        said = f"not known: adopted. Whether {card} was trained from {found.id[:12]} is what somebody said of it."
+        return "could not run", said
     if (found.id, found.content) != (card.snapshot, card.dataset):
         said = (
-            f"the card names snapshot {str(card.snapshot)[:12]} of content {card.dataset[:12]}; found "
+            f"the card names snapshot {str(card.snapshot)[:12]} of content {str(card.dataset)[:12]}; found "
             f"{found.id[:12]} of content {found.content[:12]}."
         )
         return "fail", said

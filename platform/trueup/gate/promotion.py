@@ -158,7 +158,7 @@ def _verdict(facts: Facts, candidate: Registered, alias: str, at: datetime) -> V
         files=facts.files,
         contract=card.contract.hash,
         snapshot=card.snapshot,
-        trained_in=card.environment,
+        trained_in=card.environment or "unknown",
         judged_in=facts.environment,
         at=at,
         trueup=installed("trueup"),

@@ -24,7 +24,6 @@ from trueup.datasets.training_set import TrainingSet
 from trueup.errors import InputError, StoreError
 from trueup.eventlog.reader import find_logs, read_log
 from trueup.eventlog.records import PREDICTION, REQUEST_ID, ROW, input_fields
-from trueup.frame import FeatureFrame, Status
 from trueup.gate.facts import TrialFacts
 from trueup.gate.server_process import HOST, ServerError, model_server
 from trueup.instants import format_instant
@@ -236,12 +235,7 @@ def _logged(log: Path, bundle: Bundle) -> tuple[Answers, Answers, dict[str, int]
         keys = list(zip(served.table.column(REQUEST_ID).to_pylist(), served.table.column(ROW).to_pylist(), strict=True))
         logged |= dict(zip(keys, served.table.column(PREDICTION).to_pylist(), strict=True))
         again |= dict(zip(keys, bundle.predict(served.frame).tolist(), strict=True))
-        for view in bundle.card.contract.views:
-            known[view.name] += rows_known(served.frame, [view.column(item.name) for item in view.features])
+        for view in known:
+            times = served.frame.event_timestamps.column(view)  # null where the store has no row, and only there
+            known[view] += len(times) - times.null_count
     return logged, again, known
-
-
-def rows_known(frame: FeatureFrame, columns: Sequence[str]) -> int:
-    """Rows in which one of these features at least is not missing."""
-    statuses = [frame.statuses.column(name).to_numpy() for name in columns]
-    return int(np.any([status != int(Status.MISSING) for status in statuses], axis=0).sum())

@@ -24,6 +24,9 @@ class ModelCard:
     contract: the features as they were defined then. rule: which feature rows training could see.
     inputs: the columns the estimator eats, in order. label: the column it learned; a prediction is P(label).
     metrics: on the holdout (`auc`, `log_loss`, `brier`, `rows`, `positive_rate`). seed: of everything random.
+    adopted: where the model came from, when it was not trained by trueup (`trueup adopt`). Then nobody knows what
+    made it: recipe, label, seed, environment, commit and metrics are not there, and dataset and snapshot are what
+    was said at adoption, if anything was. None: trained by trueup, and all of that is known.
     dataset: content hash of the training set. snapshot: id of the snapshot it was trained from; None in a card from
     before there were any. environment: hash of the `Environment` it was trained in.
     git_commit: None when unknown. git_dirty: files differed from that commit.
@@ -32,18 +35,19 @@ class ModelCard:
     """
 
     name: str
-    recipe: str
+    recipe: str | None
     contract: FeatureContract
     rule: AsOfRule
     inputs: tuple[str, ...]
-    label: str
+    label: str | None
     metrics: Mapping[str, float]
-    seed: int
-    dataset: str
-    environment: str
+    seed: int | None
+    dataset: str | None
+    environment: str | None
     git_commit: str | None
     git_dirty: bool
     snapshot: str | None = None
+    adopted: str | None = None
     run_id: str | None = None
     version: int | None = None
 
@@ -66,6 +70,7 @@ class ModelCard:
             "snapshot": self.snapshot,
             "environment": self.environment,
             "git": {"commit": self.git_commit, "dirty": self.git_dirty},
+            **({"adopted": self.adopted} if self.adopted is not None else {}),
         }
 
     @classmethod
@@ -91,6 +96,7 @@ class ModelCard:
                 git_commit=data["git"]["commit"],
                 git_dirty=data["git"]["dirty"],
                 snapshot=data.get("snapshot"),
+                adopted=data.get("adopted"),
             )
         except (KeyError, TypeError) as error:
             raise ModelError(

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from trueup.errors import ModelError
 from trueup.hashing import digest_bytes
@@ -22,9 +23,11 @@ from trueup.instants import as_utc, format_instant
 from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
 from trueup.models.environment import Environment, read_environment
+from trueup.models.tracking.adopted import log_adopted, not_known, others_estimator
 from trueup.models.tracking.estimator import ESTIMATOR_FILE, TRUSTED_TYPES, load_estimator
 from trueup.models.tracking.quiet import quiet
 from trueup.models.tracking.records import (
+    ADOPTED_TAG,
     CARD_FILE,
     DIFF_FILE,
     ENVIRONMENT_FILE,
@@ -41,8 +44,8 @@ from trueup.models.tracking.records import (
     Registered,
     TrainingRun,
 )
-from trueup.models.tracking.saving import dataset_input, pretty, run_tags, save_model, write_run_files
-from trueup.models.tracking.store import ABSENT, TRAIN, Store, model_id, registered
+from trueup.models.tracking.saving import dataset_input, pretty, run_tags, save_model, version_tags, write_run_files
+from trueup.models.tracking.store import ABSENT, TRAIN, Store, millis, model_id, registered, whole
 
 with quiet():
     from mlflow import MlflowClient
@@ -68,6 +71,7 @@ __all__ = [
     "Registered",
     "Tracking",
     "TrainingRun",
+    "load_estimator",
 ]
 
 REPRODUCE = "Reproduce it again (trueup reproduce)."
@@ -99,16 +103,27 @@ class Tracking:
         with self._store.client(create=True) as client:
             experiment = self._store.experiment(client)
             run_id = client.create_run(
-                experiment, start_time=_millis(run.started), tags=run_tags(run), run_name=card.recipe
+                experiment, start_time=millis(run.started), tags=run_tags(run), run_name=card.recipe
             ).info.run_id
-            try:
-                logged = self._log(client, run, experiment, run_id, finished)
-            except BaseException:
-                with suppress(MlflowException):  # a store that is gone cannot be told; what is raised says why
-                    client.set_terminated(run_id, "FAILED", end_time=_millis(finished))
-                raise
-            client.set_terminated(run_id, "FINISHED", end_time=_millis(finished))
-            return logged
+            with whole(client, run_id, finished):
+                return self._log(client, run, experiment, run_id, finished)
+
+    def load_others_estimator(self, ref: str) -> Any:
+        """The scikit-learn estimator of a registered model that somebody else logged. ref: NAME@ALIAS or NAME/VERSION.
+
+        Raises ModelError when trueup trained it, when it is no scikit-learn model, and when its file could run code.
+        """
+        with self._store.client(create=False) as client, tempfile.TemporaryDirectory() as scratch:
+            return others_estimator(self._store, client, self._store.version(client, ref, None), scratch)
+
+    def adopt(self, bundle: Bundle, example: pd.DataFrame, *, at: datetime) -> Registered:
+        """Keeps a model with the card that `models.adoption` gave it as a new version. No alias moves.
+
+        example: a few rows as the estimator eats them. Its run says that it was adopted.
+        """
+        with self._store.client(create=True) as client:
+            logged = log_adopted(self._store, client, bundle, example, at)
+        return self.register(logged)
 
     def register(self, logged: LoggedModel) -> Registered:
         """A new version of the model its card names. No alias moves."""
@@ -125,11 +140,7 @@ class Tracking:
                 logged.location,
                 run_id=logged.run_id,
                 model_id=logged.model_id,
-                tags={
-                    "trueup.contract_hash": logged.card.contract.hash,
-                    "trueup.known_at": logged.card.rule.known_at,
-                    "trueup.dataset": logged.card.snapshot or logged.card.dataset,
-                },
+                tags=version_tags(logged.card),
             )
         return Registered(name, int(version.version), logged.run_id)
 
@@ -202,11 +213,11 @@ class Tracking:
             try:
                 return self._store.download(client, version, name, scratch).read_bytes()
             except (MlflowException, OSError) as error:
-                raise self._store.gone(
-                    error,
-                    f"model {version.name}@{version.version} in {self._store.name} was kept without {name}.",
-                    hint="Train it again with this version of trueup.",
-                ) from self._store.cause(error)
+                said = f"model {version.name}@{version.version} in {self._store.name} was kept without {name}."
+                hint = "Train it again with this version of trueup."
+                if ADOPTED_TAG in version.tags:
+                    said, hint = not_known(version, f"{name} is made at training"), TRAIN
+                raise self._store.gone(error, said, hint=hint) from self._store.cause(error)
 
     def load_environment(self, model: str, ref: str | int | None = None) -> Environment:
         """The environment a registered model was trained in, as its run kept it.
@@ -219,12 +230,13 @@ class Tracking:
             try:
                 content = self._store.run_file(client, version, ENVIRONMENT_FILE, scratch)
             except (MlflowException, OSError) as error:
-                raise self._store.gone(
-                    error,
+                said = (
                     f"{name} has no {ENVIRONMENT_FILE} in its run, so the environment it was trained in is not known: "
-                    "trueup did not train it, or its files are gone.",
-                    hint="Train it with `trueup train`.",
-                ) from self._store.cause(error)
+                    "trueup did not train it, or its files are gone."
+                )
+                if ADOPTED_TAG in version.tags:
+                    said = not_known(version, "the environment it was trained in was not recorded")
+                raise self._store.gone(error, said, hint="Train it with `trueup train`.") from self._store.cause(error)
             try:
                 return read_environment(content)
             except ModelError as error:
@@ -240,6 +252,12 @@ class Tracking:
             run = self._store.run(client, ref)
             run_id = run.info.run_id
             name = f"run {run_id} in {self._store.name}"
+            if ADOPTED_TAG in run.data.tags:
+                raise ModelError(
+                    f"not known: adopted. {name} keeps a model from {run.data.tags[ADOPTED_TAG]}; what decided it was "
+                    "not recorded.",
+                    hint=TRAIN,
+                )
             if "trueup.recipe" not in run.data.tags:
                 raise ModelError(f"{name} was not logged by trueup, so what decided it is not known.", hint=TRAIN)
             if run.info.status != "FINISHED":
@@ -334,7 +352,7 @@ class Tracking:
         self, client: MlflowClient, run: TrainingRun, experiment: str, run_id: str, finished: datetime
     ) -> LoggedModel:
         card = run.bundle.card
-        at = _millis(finished)
+        at = millis(finished)
         params = [Param(key, value) for key, value in run.params.items()]
         for first in range(0, len(params), _BATCH):
             client.log_batch(run_id, params=params[first : first + _BATCH])
@@ -356,7 +374,15 @@ class Tracking:
         with tempfile.TemporaryDirectory() as scratch:
             client.log_artifacts(run_id, str(write_run_files(run, Path(scratch, "run"))))
             folder = Path(scratch, "model")
-            save_model(run, folder, run_id=run_id, model_id=model.model_id, location=model.artifact_location)
+            save_model(
+                run.bundle,
+                run.example,
+                run.files,
+                folder,
+                run_id=run_id,
+                model_id=model.model_id,
+                location=model.artifact_location,
+            )
             client.log_model_artifacts(model.model_id, str(folder))
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
         client.finalize_logged_model(model.model_id, "READY")
@@ -365,7 +391,3 @@ class Tracking:
 
 def _unreadable(run_id: str, name: str, why: str) -> str:
     return f"run {run_id}: its record {name} cannot be read: {why}."
-
-
-def _millis(instant: datetime) -> int:
-    return int(instant.timestamp() * 1000)

@@ -18,6 +18,8 @@ from trueup.models.tracking.estimator import load_estimator
 EXPERIMENT = "trueup"
 CARD_FILE = "trueup_card.json"
 """The card's name in the model's own folder."""
+MODEL_FILE = "MLmodel"
+"""MLflow's own description of a model."""
 ENVIRONMENT_FILE = "environment.json"
 """The environment's name among the artifacts of the run that trained a model."""
 RECIPE_FILE = "recipe.json"
@@ -30,6 +32,8 @@ REPRODUCED_TAG = "trueup.reproduced"
 """Of a run: the verdict that was kept last, for people; the record is what counts."""
 GIT_PATH_TAG = "trueup.git_path"
 """Of a run: where in its git repository the Feast repository lay; `.` for the root itself."""
+ADOPTED_TAG = "trueup.adopted"
+"""Of a run and its model version: where a model came from that trueup did not train."""
 REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
 """What a model needs to predict outside trueup. Named here, because MLflow's inference of them takes 17 s."""
 

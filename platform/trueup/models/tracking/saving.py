@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trueup.errors import ModelError
 from trueup.hashing import canonical_json
 from trueup.instants import format_instant
-from trueup.models.tracking.estimator import TRUSTED_TYPES
+from trueup.models.bundle import Bundle
+from trueup.models.card import ModelCard
+from trueup.models.tracking.estimator import SAFE, TRUSTED_TYPES
 from trueup.models.tracking.quiet import quiet
 from trueup.models.tracking.records import (
+    ADOPTED_TAG,
     CARD_FILE,
     DIFF_FILE,
     ENVIRONMENT_FILE,
@@ -46,14 +50,14 @@ def run_tags(run: TrainingRun) -> dict[str, str]:
         "feast.project": contract.project,
         "feast.feature_service": contract.service,
         "feast.feature_refs": ",".join(f"{view}:{feature}" for view, feature in contract.features),
-        "trueup.recipe": card.recipe,
+        "trueup.recipe": str(card.recipe),
         "trueup.contract_hash": contract.hash,
         "trueup.known_at": card.rule.known_at,
         "trueup.pinned": format_instant(card.rule.pinned) if card.rule.pinned else "none",
-        "trueup.dataset": card.snapshot or card.dataset,
-        "trueup.dataset_content": card.dataset,
+        "trueup.dataset": str(card.snapshot or card.dataset),
+        "trueup.dataset_content": str(card.dataset),
         "trueup.seed": str(card.seed),
-        "trueup.environment": card.environment,
+        "trueup.environment": str(card.environment),
         "trueup.git_commit": card.git_commit or "unknown",
         "trueup.git_dirty": str(card.git_dirty).lower(),
     }
@@ -63,6 +67,16 @@ def run_tags(run: TrainingRun) -> dict[str, str]:
         tags["trueup.git_problem"] = run.git.problem
     if card.git_commit is not None:
         tags["mlflow.source.git.commit"] = card.git_commit
+    return tags
+
+
+def version_tags(card: ModelCard) -> dict[str, str]:
+    """Of a registered version, for people and for looking it up."""
+    tags = {"trueup.contract_hash": card.contract.hash, "trueup.known_at": card.rule.known_at}
+    if (dataset := card.snapshot or card.dataset) is not None:
+        tags["trueup.dataset"] = dataset
+    if card.adopted is not None:
+        tags[ADOPTED_TAG] = card.adopted
     return tags
 
 
@@ -98,16 +112,28 @@ def write_run_files(run: TrainingRun, folder: Path) -> Path:
     return folder
 
 
-def save_model(run: TrainingRun, folder: Path, *, run_id: str, model_id: str, location: str) -> None:
-    """An MLflow model folder with the card in it. Any MLflow tool can load it; it then answers both probabilities."""
-    card = run.bundle.card
+def save_model(
+    bundle: Bundle,
+    example: pd.DataFrame,
+    files: Mapping[str, bytes],
+    folder: Path,
+    *,
+    run_id: str,
+    model_id: str,
+    location: str,
+) -> None:
+    """An MLflow model folder with the card in it. Any MLflow tool can load it; it then answers both probabilities.
+
+    example: a few rows as the estimator eats them. files: name -> content of what is kept beside the card.
+    """
+    card = bundle.card
     with quiet():  # saving imports mlflow.pyfunc
         mlflow.sklearn.save_model(
-            run.bundle.estimator,
+            bundle.estimator,
             str(folder),
             mlflow_model=Model(artifact_path=location, run_id=run_id, model_id=model_id, model_uuid=model_id),
-            signature=_signature(run.example),
-            input_example=run.example,
+            signature=_signature(example),
+            input_example=example,
             serialization_format="skops",
             skops_trusted_types=list(TRUSTED_TYPES),
             pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
@@ -115,7 +141,7 @@ def save_model(run: TrainingRun, folder: Path, *, run_id: str, model_id: str, lo
             metadata={"trueup.contract_hash": card.contract.hash, "trueup.card": CARD_FILE},
         )
     (folder / CARD_FILE).write_text(pretty(card.to_json()), encoding="utf-8")
-    for name, content in run.files.items():
+    for name, content in files.items():
         (folder / name).write_bytes(content)
 
 
@@ -126,6 +152,20 @@ def _signature(example: pd.DataFrame) -> ModelSignature:
         for name in example.columns
     ]
     return ModelSignature(Schema([*columns]), Schema([TensorSpec(np.dtype(np.float64), (-1, 2))]))
+
+
+def estimator_file(model: Path) -> str:
+    """The name of the estimator's file, from an MLflow model's `MLmodel`. Raises ModelError for what is not loaded."""
+    flavors = Model.load(str(model)).flavors
+    sklearn = flavors.get("sklearn")
+    if sklearn is None:
+        raise ModelError(f"it is no scikit-learn model: its flavors are {', '.join(sorted(flavors)) or 'none'}.")
+    if sklearn.get("serialization_format") != "skops":
+        raise ModelError(
+            f"its estimator is kept as {sklearn.get('serialization_format')}, which runs code when it is loaded.",
+            hint=SAFE,
+        )
+    return str(sklearn["pickled_model"])
 
 
 def pretty(document: Mapping[str, Any]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from trueup.errors import ModelError
@@ -162,6 +163,10 @@ class Store:
         location = client.get_model_version_download_uri(version.name, str(version.version))
         return self.fetch(f"{location}/{name}", scratch)
 
+    def has(self, client: MlflowClient, version: ModelVersion, name: str, scratch: str) -> bool:
+        location = client.get_model_version_download_uri(version.name, str(version.version))
+        return self.kept(f"{location}/{name}", scratch) is not None
+
     def run_file(self, client: MlflowClient, version: ModelVersion, name: str, scratch: str) -> bytes:
         """An artifact of the run that logged the version. Raises OSError when no run did."""
         if not version.run_id:
@@ -249,3 +254,19 @@ def model_id(run: Run) -> str:
     """Of the model the run logged. Raises LookupError when it logged none."""
     outputs = run.outputs.model_outputs if run.outputs is not None else []
     return str(outputs[0].model_id)
+
+
+@contextmanager
+def whole(client: MlflowClient, run_id: str, at: datetime) -> Iterator[None]:
+    """Marks a run as finished, or as failed when it could not be written whole."""
+    try:
+        yield
+    except BaseException:
+        with suppress(MlflowException):  # a store that is gone cannot be told; what is raised says why
+            client.set_terminated(run_id, "FAILED", end_time=millis(at))
+        raise
+    client.set_terminated(run_id, "FINISHED", end_time=millis(at))
+
+
+def millis(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)

@@ -33,8 +33,6 @@ def postgresql() -> Iterator[str]:
     # Not in pytest's folder, which is closed to other users; and a socket's path has to be short.
     folder = Path(tempfile.mkdtemp(prefix="trueup-pg-"))
     try:
-        if identity:
-            os.chown(folder, identity["user"], identity["group"])
 
         def call(*command: str) -> None:
             log = folder / "log"
@@ -44,6 +42,8 @@ def postgresql() -> Iterator[str]:
 
         data = str(folder / "data")
         try:
+            if identity:
+                os.chown(folder, identity["user"], identity["group"])
             call(initdb, "-D", data, "-U", "trueup", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
         except PermissionError as error:
             raise NotHereError(f"PostgreSQL cannot be run as another user than root: {error}") from error

@@ -59,6 +59,7 @@ class Store:
             LogisticRegression().fit([[0.0], [1.0]], [0, 1]),
             str(scratch / "foreign"),
             pip_requirements=["scikit-learn"],
+            serialization_format="skops",
         )
         run = self.client.create_run(self.experiment)
         self.client.log_artifacts(run.info.run_id, str(scratch / "foreign"), "foreign")

@@ -20,6 +20,8 @@ from tests.trueup.models.tracking.stores import ESTIMATOR, FINISHED, ROWS, Store
 
 from trueup.errors import ModelError
 from trueup.hashing import digest_bytes
+from trueup.instants import AsOfRule
+from trueup.models.adoption import adopt, example_matrix
 from trueup.models.bundle import Bundle, matrix
 from trueup.models.tracking import CARD_FILE, Registered, Tracking
 
@@ -152,6 +154,26 @@ def test_a_run_that_is_not_there_not_ours_or_not_whole_is_refused(store: Store) 
 def test_a_model_of_somebody_else_is_refused_and_the_reason_told(store: Store) -> None:
     with pytest.raises(ModelError, match=rf"foreign@1 .* has no {CARD_FILE}.* trueup did not train it"):
         store.tracking.load_bundle("foreign", 1)
+
+
+def test_a_model_of_somebody_else_can_be_read_to_be_adopted_and_one_of_ours_cannot(store: Store) -> None:
+    assert store.tracking.load_others_estimator("foreign/1").predict([[5.0]]).tolist() == [1]
+    with pytest.raises(ModelError, match=r"buyers@1 has a card of trueup's already"):
+        store.tracking.load_others_estimator("buyers@champion")
+
+
+def test_an_adopted_model_is_a_version_with_a_run_of_its_own_that_claims_nothing(store: Store) -> None:
+    bundle = adopt(ESTIMATOR, CONTRACT, AsOfRule("label"), name="ours", source="elsewhere.skops")
+    found = store.tracking.adopt(bundle, example_matrix(bundle), at=FINISHED)
+    loaded = store.tracking.load_bundle("ours", found.version)
+    assert loaded.predict(ROWS).tobytes() == bundle.predict(ROWS).tobytes()
+    assert loaded.card == replace(bundle.card, run_id=found.run_id, version=1)
+    run = store.client.get_run(found.run_id)
+    assert (run.info.status, run.data.params, run.data.metrics) == ("FINISHED", {}, {})
+    assert {name for name in run.data.tags if name.startswith("trueup.")} == {"trueup.adopted", "trueup.contract_hash"}
+    assert store.tracking.version_tags("ours")[1]["trueup.adopted"] == "elsewhere.skops"
+    with pytest.raises(ModelError, match=r"not known: adopted\. run .* keeps a model from elsewhere\.skops"):
+        store.tracking.load_run("ours/1")
 
 
 def test_a_model_file_with_a_type_that_is_not_trusted_is_refused(store: Store) -> None:
