@@ -52,7 +52,7 @@ def gate_show(
     """
     from trueup.gate.history import made, read_moves
     from trueup.gate.keys import read_verify_key
-    from trueup.gate.standing import kept_verdicts
+    from trueup.gate.standing import read_verdicts
     from trueup.models.tracking import Tracking
     from trueup.settings import Settings
 
@@ -63,11 +63,15 @@ def gate_show(
     tags = tracking.version_tags(model)
     if not tags:
         tracking.resolve(model, 1)  # says which models there are
+    found = {version: read_verdicts(tags[version]) for version in sorted(tags)}
     kept = sorted(
-        (each for version in tags for each in kept_verdicts(tags[version])),
-        key=lambda each: each.verdict.at,
-        reverse=True,
+        (each for readable, _ in found.values() for each in readable), key=lambda each: each.verdict.at, reverse=True
     )
+    unreadable = [
+        {"version": version, "kept_as": each.tag, "problem": each.problem}
+        for version, (_, others) in found.items()
+        for each in others
+    ]
     verdicts = [_verdict(each, verifying) for each in kept]
     moves: list[dict[str, Any]] = []
     for alias in sorted({each.verdict.alias for each in kept}):
@@ -75,12 +79,19 @@ def gate_show(
         were_made = made(written, tracking.alias(model, alias))
         moves += [_move(move, move in were_made) for move in reversed(written)]
     if as_json:
-        print_json({"verdicts": [{**each.verdict.to_json(), "kept_as": each.tag} for each in kept], "moves": moves})
+        said = [{**each.verdict.to_json(), "kept_as": each.tag} for each in kept]
+        print_json({"verdicts": said, "unreadable": unreadable, "moves": moves})
         return
-    if not verdicts:
+    if not verdicts and not unreadable:
         output.print(f"{model}: the gate was never asked.", markup=False)
         return
     print_table(verdicts)
+    for each in unreadable:
+        output.print(
+            f"{model}@{each['version']}: tag {each['kept_as']} is not shown: {each['problem']}",
+            markup=False,
+            soft_wrap=True,
+        )
     if moves:
         output.print()
         print_table(moves)

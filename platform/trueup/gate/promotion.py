@@ -18,7 +18,7 @@ from trueup.gate.gather import World, gather
 from trueup.gate.history import Move, read_moves, version_before
 from trueup.gate.items import judge
 from trueup.gate.keys import SigningKey, VerifyKey
-from trueup.gate.standing import Kept, kept_verdicts
+from trueup.gate.standing import Kept, read_verdicts
 from trueup.gate.stored import standing_of
 from trueup.gate.verdict import Verdict
 from trueup.instants import Clock, utc_now
@@ -121,7 +121,9 @@ def _let_through(tags: Mapping[int, Mapping[str, str]], alias: str, current: int
         version
         for version in sorted(tags, reverse=True)
         if version != current
-        and any(each.verdict.alias == alias and each.verdict.outcome == "pass" for each in kept_verdicts(tags[version]))
+        and any(
+            each.verdict.alias == alias and each.verdict.outcome == "pass" for each in read_verdicts(tags[version])[0]
+        )
     )
 
 

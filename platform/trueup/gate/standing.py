@@ -36,10 +36,37 @@ class Kept:
         return f"{_TAG}{self.verdict.alias}.{format_instant(self.verdict.at)}.{self.id[:8]}"
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A tag that holds no verdict which this version of trueup can read. problem: why, a sentence."""
+
+    tag: str
+    problem: str
+
+
+def read_verdicts(tags: Mapping[str, str]) -> tuple[tuple[Kept, ...], tuple[Unreadable, ...]]:
+    """Of one version's tags, oldest first, and those that cannot be read."""
+    kept: list[Kept] = []
+    unreadable: list[Unreadable] = []
+    for name, text in sorted(tags.items()):
+        if name.startswith(_TAG):
+            document = text.encode()
+            try:
+                kept.append(Kept(read(document), document))
+            except GateError as error:
+                unreadable.append(Unreadable(name, error.message))
+    return tuple(sorted(kept, key=lambda each: (each.verdict.at, each.id))), tuple(unreadable)
+
+
 def kept_verdicts(tags: Mapping[str, str]) -> tuple[Kept, ...]:
-    """Of one version's tags, oldest first. Raises GateError for one that cannot be read."""
-    documents = [text.encode() for name, text in tags.items() if name.startswith(_TAG)]
-    return tuple(sorted((Kept(read(each), each) for each in documents), key=lambda kept: (kept.verdict.at, kept.id)))
+    """Of one version's tags, oldest first. Raises GateError for one that cannot be read, as it may take back others."""
+    kept, unreadable = read_verdicts(tags)
+    if unreadable:
+        raise GateError(
+            f"tag {unreadable[0].tag}: {unreadable[0].problem}",
+            hint="Use the version of trueup that wrote it; or delete the tag, and ask the gate again: trueup promote.",
+        )
+    return kept
 
 
 def is_the_gates(tags: Iterable[Mapping[str, str]], alias: str) -> bool:

@@ -82,6 +82,20 @@ def test_the_whole_way_there_and_back(shop_: Shop, key: Path) -> None:
     assert shop_.tracking.alias("shop", "champion") == 1
 
 
+def test_a_verdict_that_cannot_be_read_is_told_beside_the_others(shop_: Shop, key: Path) -> None:
+    uri = ("--tracking-uri", shop_.tracking.uri)
+    tag = "trueup.verdict.challenger.2099-01-01T00:00:00Z.00000000"
+    later = {"verdict": {"format": 99}, "signature": {}}
+    shop_.tracking.tag_version("shop", shop_.weak, tag, json.dumps(later))
+    shown = run("gate", "show", "shop", *uri)
+    assert shown.exit_code == 0
+    assert f"shop@{shop_.weak}: tag {tag} is not shown: verdict format 99 cannot be read" in shown.stdout
+    (told,) = json.loads(run("gate", "show", "shop", *uri, "--json").stdout)["unreadable"]
+    assert (told["version"], told["kept_as"]) == (shop_.weak, tag)
+    with pytest.raises(GateError, match=r"00000000: verdict format 99 cannot .* wrote it; or delete the tag, and ask"):
+        run("rollback", "shop", *uri, "--key", key, "--version", shop_.weak)
+
+
 def test_a_dry_run_needs_no_key_and_keeps_nothing(shop_: Shop) -> None:
     before = shop_.tracking.version_tags("shop")
     asked = promote(shop_, 2, None, "--dry-run", "--to", "shadow")
