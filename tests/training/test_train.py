@@ -15,12 +15,14 @@ from feast import FeatureStore
 from mlflow import MlflowClient
 from tests.training.shop import NOW, RECIPE
 from tests.training.trained import Train
+from tests.trueup.gate.examples import KEY, REFUSED
 from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import ContractError, InputError, ModelError
 from trueup.features.historical import read_as_of
+from trueup.gate.standing import Kept
 from trueup.models.environment import take_environment
 from trueup.models.environment_diff import diff
 from trueup.models.golden import GOLDEN_FILE, read_golden
@@ -66,6 +68,22 @@ def test_the_run_holds_the_recipe_flat(trained: TrainedModel, recipe: Recipe, tr
     assert stored.data.params == recipe.params()
     assert stored.info.run_name == "shop"
     assert stored.info.start_time == int(NOW.timestamp() * 1000)
+
+
+def test_an_alias_that_the_gate_was_asked_about_is_left_to_the_gate(run: Train, recipe: Recipe, tmp_path: Path) -> None:
+    """A refusal is enough: whose alias it is does not go by what came of it."""
+    tracking = Tracking(f"sqlite:///{tmp_path}/mlflow.db")
+    first = run(tracking=tracking)
+    assert (first.version, first.alias, first.alias_left) == (1, "champion", None)
+    refusal = replace(REFUSED, version=1)
+    kept = Kept(refusal, refusal.signed(KEY))
+    tracking.tag_version("shop", 1, kept.tag, kept.document.decode())
+    second = run(tracking=tracking)
+    assert (second.version, second.alias, second.alias_left) == (2, None, "champion")
+    assert tracking.alias("shop", "champion") == 1
+    challenger = recipe.model_copy(update={"model": recipe.model.model_copy(update={"alias": "challenger"})})
+    assert run(challenger, tracking=tracking).alias == "challenger"
+    assert tracking.alias("shop", "challenger") == 3
 
 
 def test_training_again_gives_a_new_version_with_the_same_bits(

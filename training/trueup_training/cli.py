@@ -46,7 +46,8 @@ def train_command(
     """Train a recipe on features as of each row's own instant, and register the model.
 
     What it learns from is kept as a snapshot first (see trueup dataset). The run goes to MLflow with all that decided
-    it: recipe, contract, snapshot, commit, environment, seed. The recipe's alias then points at the new version.
+    it: recipe, contract, snapshot, commit, environment, seed. The recipe's alias then points at the new version, unless
+    the gate was ever asked about it: then ask for it with trueup promote.
 
     Example: trueup train training/recipes/flights.toml
     """
@@ -94,3 +95,9 @@ def train_command(
         f"sampled{late}"
     )
     output.print(f"snapshot {trained.card.snapshot}")
+    if trained.alias_left is not None:
+        output.print(
+            f"{trained.alias_left} stays where it is, as the gate was asked about it before. Ask for it: "
+            f"trueup promote {trained.name}@{trained.version} --to {trained.alias_left}",
+            soft_wrap=True,
+        )

@@ -16,6 +16,7 @@ from trueup.datasets.entity_rows import Counts
 from trueup.datasets.snapshot import Snapshot, build_snapshot
 from trueup.datasets.training_set import Progress
 from trueup.errors import InputError
+from trueup.gate.standing import is_the_gates
 from trueup.instants import Clock, utc_now
 from trueup.models.bundle import Bundle, check_inputs, matrix
 from trueup.models.card import ModelCard
@@ -36,7 +37,8 @@ EXAMPLE_ROWS = 2
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model in the registry. alias: the one that was pointed at it, if any. metrics: on the holdout."""
+    """A model in the registry. alias: the one that was pointed at it, if any. alias_left: the one that its recipe asks
+    for and the gate speaks for, so that it stays where it is. metrics: on the holdout."""
 
     name: str
     version: int
@@ -45,12 +47,14 @@ class TrainedModel:
     metrics: Mapping[str, float]
     card: ModelCard
     counts: Counts
+    alias_left: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "model": self.name,
             "version": self.version,
             "alias": self.alias,
+            "alias_left": self.alias_left,
             "run_id": self.run_id,
             "recipe": self.card.recipe,
             "known_at": self.card.rule.known_at,
@@ -77,7 +81,8 @@ def train(
     datasets: Path | None = None,
     snapshot: Snapshot | None = None,
 ) -> TrainedModel:
-    """Trains a recipe on a snapshot of a feature repository and registers the model; its alias moves last of all.
+    """Trains a recipe on a snapshot of a feature repository and registers the model; its alias moves last of all,
+    unless the gate was ever asked about it: then only a promotion moves it.
 
     repo: the Feast repository, applied. ledger: what `known_at = "served"` asks; without one, the views' declared
     schedules stand in. threads: of the fit; they change how long it takes, not what comes out. datasets: where the
@@ -153,12 +158,17 @@ def train(
         finished=clock(),
     )
     registered = tracking.register(logged)
-    if recipe.model.alias is not None:
-        tracking.set_alias(registered.name, recipe.model.alias, registered.version)
+    alias = recipe.model.alias
+    left = None
+    if alias is not None and is_the_gates(tracking.version_tags(registered.name).values(), alias):
+        alias, left = None, alias
+    if alias is not None:
+        tracking.set_alias(registered.name, alias, registered.version)
     return TrainedModel(
         name=registered.name,
         version=registered.version,
-        alias=recipe.model.alias,
+        alias=alias,
+        alias_left=left,
         run_id=logged.run_id,
         metrics=metrics,
         card=tracking.load_card(registered.name, registered.version),

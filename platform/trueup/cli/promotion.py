@@ -99,13 +99,17 @@ def _check_log(log: Path) -> None:
 def rollback(
     model: Annotated[str, typer.Argument(help="The registered model.")],
     to: Annotated[str, typer.Option("--to", metavar="ALIAS", help="The alias that goes back.")] = "champion",
+    version: Annotated[
+        int | None, typer.Option("--version", help="Go to this version instead; its verdict must hold too.")
+    ] = None,
     tracking_uri: TrackingUri = None,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Point an alias back at the version that had it before: one move, if that version's verdict still holds.
 
-    What was rolled back is not come back to: a second rollback goes one version further.
+    What was rolled back is not come back to: a second rollback goes one version further. Where another hand moved the
+    alias, which version had it is not known: name one.
 
     Example: trueup rollback flights
     """
@@ -117,11 +121,12 @@ def rollback(
     settings = Settings()
     verifying = read_verify_key(key or settings.gate_key)
     with step(f"roll {model} back"):
-        found = roll_back(Tracking(tracking_uri or settings.tracking_uri), model, to, verifying)
+        found = roll_back(Tracking(tracking_uri or settings.tracking_uri), model, to, verifying, version=version)
     if as_json:
         print_json(found.to_json())
     else:
-        output.print(f"{model}@{found.to} is {to} again; {model}@{found.before} was.", markup=False)
+        again = "" if version is not None else " again"
+        output.print(f"{model}@{found.to} is {to}{again}; {model}@{found.before} was.", markup=False)
 
 
 def _show(found: Promotion) -> None:

@@ -38,16 +38,17 @@ class SnapshotFacts:
 
 @dataclass(frozen=True)
 class HoldoutFacts:
-    """Predictions on the holdout rows of the candidate's snapshot, features as the candidate's rule has them.
+    """Predictions on the holdout rows of the candidate's snapshot, features as a server would have had them.
 
     positive: which rows have the label. champion: of the model that has the alias now. None: no model has it.
-    champion_name: NAME@VERSION of it.
+    champion_name: NAME@VERSION of it. note: what else must be said of its features, a clause.
     """
 
     positive: npt.NDArray[np.bool_]
     candidate: Floats
     champion: Floats | None
     champion_name: str | None
+    note: str = ""
 
 
 @dataclass(frozen=True)

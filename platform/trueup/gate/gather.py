@@ -6,34 +6,29 @@ What cannot be read is a fact too (`Unknown`), so that one missing file leaves t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from trueup.contracts.contract import FeatureContract
 from trueup.contracts.extract import extract_contract
-from trueup.datasets.ledger_state import PinnedLedger
 from trueup.datasets.snapshot import open_snapshot
-from trueup.datasets.spec import INSTANT
 from trueup.datasets.storage import find_snapshot, problems, read_manifest, strangers
 from trueup.datasets.training_set import TrainingSet
 from trueup.errors import DatasetError, ModelError, TrueupError
-from trueup.features.historical import read_as_of
-from trueup.frame import FeatureFrame
 from trueup.gate.facts import (
-    Budget,
     Facts,
     GoldenFacts,
-    HoldoutFacts,
     NotAsked,
     ReproductionFacts,
     SnapshotFacts,
     TrialFacts,
     Unknown,
 )
+from trueup.gate.holdout import holdout_facts
 from trueup.gate.live import shadow_result
 from trueup.gate.trial import try_serving
+from trueup.gate.world import World
 from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
 from trueup.models.environment import take_environment
@@ -47,23 +42,10 @@ from trueup.parity.results import AnyResult
 from trueup.parity.runs.transforms import run_transforms
 from trueup.parity.suite import SUITE_FILE, read_suite
 from trueup.stores.feast_rows import open_store
-from trueup.stores.ledger import Ledger
+
+__all__ = ["World", "gather"]
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class World:
-    """Where the gate looks. repo: the Feast repository. datasets: root of the snapshots. ledger: what stored rows are
-    read by; None: the views' declared schedules. log: of the servers, whose rows are live traffic; None: there is none.
-    """
-
-    tracking: Tracking
-    repo: Path
-    datasets: Path
-    ledger: Ledger | None = None
-    log: Path | None = None
-    budget: Budget = field(default_factory=Budget)
 
 
 def gather(
@@ -86,7 +68,7 @@ def gather(
     progress("reproduction")
     reproduction = _known(lambda: _reproduction(tracking, candidate))
     progress("holdout metric")
-    holdout = data if isinstance(data, Unknown) else _known(lambda: _holdout(world, data, bundle, champion))
+    holdout = data if isinstance(data, Unknown) else _known(lambda: holdout_facts(world, data, bundle, champion))
     progress("transforms")
     transforms = _known(lambda: _transforms(world, card, at))
     progress("expectations")
@@ -161,14 +143,20 @@ def _reproduction(tracking: Tracking, candidate: Registered) -> ReproductionFact
         raise ModelError(
             f"{candidate} was never reproduced.", hint=f"Do it: trueup reproduce {candidate.name}/{candidate.version}"
         )
-    seeds = found.get("seeds") or {}
-    return ReproductionFacts(
-        verdict=str(found["verdict"]),
-        culprits=tuple(found.get("culprits", ())),
-        files=dict(found.get("model_files", {})),
-        at=str(found.get("at")),
-        seed_band=seeds["auc"]["gap_band"] if "auc" in seeds else None,
-    )
+    try:
+        seeds = found.get("seeds") or {}
+        return ReproductionFacts(
+            verdict=str(found["verdict"]),
+            culprits=tuple(found["culprits"]),
+            files=dict(found["model_files"]),
+            at=str(found["at"]),
+            seed_band=float(seeds["auc"]["gap_band"]) if "auc" in seeds else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"the record of {candidate} trained again is incomplete ({type(error).__name__}: {error}).",
+            hint=f"Do it again: trueup reproduce {candidate.name}/{candidate.version}",
+        ) from error
 
 
 def _trial(
@@ -198,28 +186,6 @@ def _shadow(world: World, candidate: Registered, at: datetime) -> tuple[AnyResul
     if world.log is None:
         return NotAsked("no log of live traffic is named.")
     return shadow_result(world.log, candidate, tracking=world.tracking, repo=world.repo, ledger=world.ledger, now=at)
-
-
-def _holdout(world: World, data: TrainingSet, bundle: Bundle, champion: Registered | None) -> HoldoutFacts:
-    features = data.features.slice(data.counts.train, data.counts.holdout)
-    positive = data.labels[data.holdout] == 1
-    predictions = bundle.predict(features)
-    if champion is None:
-        return HoldoutFacts(positive, predictions, None, None)
-    theirs = world.tracking.load_bundle(champion.name, champion.version)
-    return HoldoutFacts(positive, predictions, theirs.predict(_features_of(world, theirs, bundle, data)), str(champion))
-
-
-def _features_of(world: World, champion: Bundle, candidate: Bundle, data: TrainingSet) -> FeatureFrame:
-    """What the champion reads for the holdout rows: its own features, under the candidate's rule. A champion that was
-    trained on what nobody knew would win on what no server has."""
-    if champion.card.contract.hash == candidate.card.contract.hash:
-        return data.features.slice(data.counts.train, data.counts.holdout)
-    rows = data.rows.slice(data.counts.train, data.counts.holdout)
-    rule, ledger = candidate.card.rule, world.ledger
-    if ledger is not None and rule.pinned is not None:
-        ledger = PinnedLedger(ledger, rule.pinned)  # as the candidate's own features were read
-    return read_as_of(champion.card.contract, rows, rule, repo=world.repo, ledger=ledger, instant=INSTANT)
 
 
 def _transforms(world: World, card: ModelCard, at: datetime) -> tuple[AnyResult, ...]:

@@ -83,6 +83,8 @@ def version_before(moves: tuple[Move, ...], current: int) -> int | None:
             while stack[-1] != move.to:
                 stack.pop()
         else:
+            if move.kind == "rollback" and stack:
+                stack.pop()  # to a version that was named, which is not known to have had it before
             stack.append(move.to)
     _stands_at(stack, current)
     return stack[-2] if len(stack) > 1 else None

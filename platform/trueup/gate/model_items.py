@@ -66,17 +66,12 @@ def reproduced(facts: Facts) -> Said:
 def metric(facts: Facts) -> Said:
     """AUC on the candidate's holdout, not below the champion's by more than the noise band.
 
-    The band is that of chance among the rows (see `auc`), or that of the seeds where `trueup reproduce --seeds` found a
-    wider one.
+    A model that learned from values nobody knew yet fails: no server has them. The band is that of chance among the
+    rows (see `auc`), or that of the seeds where `trueup reproduce --seeds` found a wider one.
     """
     found = facts.holdout
     if isinstance(found, Unknown):
         return "could not run", found.why
-    if facts.card.rule.known_at == "unbounded":
-        return (
-            "could not run",
-            "its holdout has values nobody knew yet (known_at unbounded): that AUC is not serving's.",
-        )
     rows = len(found.positive)
     for name, predictions in ((str(facts.card), found.candidate), (found.champion_name, found.champion)):
         if predictions is not None and (wrong := int((~np.isfinite(predictions)).sum())):
@@ -87,15 +82,22 @@ def metric(facts: Facts) -> Said:
         auc = auc_difference(found.positive, found.candidate, champion)
     except ValueError as error:
         return "could not run", f"the holdout has {error}."
+    on = f"AUC {auc.a:.4f} on {counted(rows, 'holdout row')}"
+    if facts.card.rule.known_at == "unbounded":
+        own = f", {facts.card.metrics['auc']:.4f} as it was trained" if "auc" in facts.card.metrics else ""
+        return "fail", f"it learned from values nobody knew yet (known_at unbounded): {on} as a server has them{own}."
     if found.champion is None:
-        return "pass", f"AUC {auc.a:.4f} on {counted(rows, 'holdout row')}; no model to compare with has the alias yet."
+        return "pass", f"{on}; no model to compare with has the alias yet."
+    if found.champion_name == str(facts.card):
+        return "pass", f"{on}; it has the alias itself."
     seeds = facts.reproduction.seed_band if isinstance(facts.reproduction, ReproductionFacts) else None
     band, of = auc.band, "DeLong, one-sided 95 %"
     if seeds is not None and seeds > band:
         band, of = seeds, "what seeds alone differ by, 95 %"
+    note = f"; {found.champion_name} {found.note}" if found.note else ""
     said = (
         f"AUC {auc.a:.4f}, {found.champion_name} has {auc.b:.4f} on the same {counted(rows, 'holdout row')}: "
-        f"{auc.a - auc.b:+.4f}, noise band {band:.4f} ({of})."
+        f"{auc.a - auc.b:+.4f}, noise band {band:.4f} ({of}){note}."
     )
     return ("fail" if auc.b - auc.a > band else "pass"), said
 

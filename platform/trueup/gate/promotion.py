@@ -6,6 +6,7 @@ to no move and a move that was never made say so themselves (`standing`, `histor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version as installed
@@ -17,7 +18,7 @@ from trueup.gate.gather import World, gather
 from trueup.gate.history import Move, read_moves, version_before
 from trueup.gate.items import judge
 from trueup.gate.keys import SigningKey, VerifyKey
-from trueup.gate.standing import Kept
+from trueup.gate.standing import Kept, kept_verdicts
 from trueup.gate.stored import standing_of
 from trueup.gate.verdict import Verdict
 from trueup.instants import Clock, utc_now
@@ -91,39 +92,59 @@ def promote(
     return Promotion(verdict, before, kept, moved=True)
 
 
-def roll_back(tracking: Tracking, model: str, alias: str, key: VerifyKey, *, clock: Clock = utc_now) -> Rollback:
-    """Points the alias at the version that had it before, whose verdict must still hold.
+def roll_back(
+    tracking: Tracking, model: str, alias: str, key: VerifyKey, *, version: int | None = None, clock: Clock = utc_now
+) -> Rollback:
+    """Points the alias at the version that had it before, or at another one that is named; its verdict must still hold.
 
-    Raises GateError when no model has the alias, none had it before, or the one before has no valid verdict.
+    Raises ModelError when no model has the alias or there is no such version, GateError when none is known to have had
+    it before, or the version has no valid verdict.
     """
     current = tracking.resolve(model, alias).version
     tags = tracking.version_tags(model)
     moves = read_moves(tags.values(), alias)
-    to = version_before(moves, current)
+    to = version_before(moves, current) if version is None else tracking.resolve(model, version).version
     if to is None:
-        raise _nowhere_to_go(model, alias, current, moves)
+        raise _nowhere_to_go(model, alias, current, moves, _let_through(tags, alias, current))
+    if to == current:
+        raise GateError(
+            f"{model}@{current} has {alias} already.", hint=f"See what there was: trueup gate show {model}."
+        )
     kept = standing_of(tracking, Registered(model, to, None), alias, key, tags=tags)
     _move(tracking, model, Move(alias, "rollback", current, to, clock(), kept.id))
     return Rollback(model, alias, current, to, kept.verdict)
 
 
-def _nowhere_to_go(model: str, alias: str, current: int, moves: tuple[Move, ...]) -> GateError:
-    name, show = f"{model}@{current} has {alias}", f"See what there was: trueup gate show {model}."
+def _let_through(tags: Mapping[int, Mapping[str, str]], alias: str, current: int) -> tuple[int, ...]:
+    """The other versions that the gate let have the alias once, newest first; whether it still does is not asked."""
+    return tuple(
+        version
+        for version in sorted(tags, reverse=True)
+        if version != current
+        and any(each.verdict.alias == alias and each.verdict.outcome == "pass" for each in kept_verdicts(tags[version]))
+    )
+
+
+def _nowhere_to_go(
+    model: str, alias: str, current: int, moves: tuple[Move, ...], let_through: tuple[int, ...]
+) -> GateError:
+    name = f"{model}@{current} has {alias}"
+    hint = f"Name the version that is to have it: trueup promote {model}@VERSION --to {alias}."
+    if let_through:
+        versions = ", ".join(f"{model}@{version}" for version in let_through)
+        hint = f"The gate let {versions} have it once: trueup rollback {model} --to {alias} --version {let_through[0]}."
     if not moves:
         return GateError(
             f"{name}, and the gate never moved it: a training's own alias, or another hand, put it there. "
             "What had it before is not known.",
-            hint=f"Name the version that is to have it: trueup promote {model}@VERSION --to {alias}.",
+            hint=hint,
         )
     if (last := moves[-1].to) != current:
         return GateError(
             f"{name}, and not by the gate, whose last move was to {model}@{last}: another hand moved it since.",
-            hint=f"If {model}@{last} is to have it again, ask for it: trueup promote {model}@{last} --to {alias}.",
+            hint=hint,
         )
-    return GateError(
-        f"{name}, and no version is known to have had it before.",
-        hint=f"Promote another version: trueup promote. {show}",
-    )
+    return GateError(f"{name}, and no version is known to have had it before.", hint=hint)
 
 
 def _verdict(facts: Facts, candidate: Registered, alias: str, at: datetime) -> Verdict:

@@ -6,7 +6,7 @@ not. Documents are ordered by what they say themselves, not by the tags they are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from trueup.errors import GateError
@@ -40,6 +40,17 @@ def kept_verdicts(tags: Mapping[str, str]) -> tuple[Kept, ...]:
     """Of one version's tags, oldest first. Raises GateError for one that cannot be read."""
     documents = [text.encode() for name, text in tags.items() if name.startswith(_TAG)]
     return tuple(sorted((Kept(read(each), each) for each in documents), key=lambda kept: (kept.verdict.at, kept.id)))
+
+
+def is_the_gates(tags: Iterable[Mapping[str, str]], alias: str) -> bool:
+    """Whether the gate was ever asked for this alias of a model, whatever came of it. tags: those of each version.
+
+    A verdict that cannot be read counts for every alias: nobody can say which it was about.
+    """
+    try:
+        return any(kept.verdict.alias == alias for each in tags for kept in kept_verdicts(each))
+    except GateError:
+        return True
 
 
 def standing(

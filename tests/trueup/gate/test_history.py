@@ -42,6 +42,8 @@ def test_a_move_comes_back_from_its_tag() -> None:
         ((("promote", 1, 2), ("promote", 2, 3), ("rollback", 3, 2)), 3, 2),  # killed in the rollback
         ((("promote", 1, 2),), 5, None),  # another hand moved it on: from 2, or from 1 after a kill
         ((("promote", 1, 2), ("promote", 5, 6)), 6, 5),
+        ((("promote", 1, 2), ("rollback", 5, 2)), 2, None),  # to a version that was named, after another hand's move
+        ((("promote", 1, 2), ("promote", 2, 3), ("rollback", 3, 9)), 9, 2),  # a named one that never had it
     ],
 )
 def test_the_version_before(steps: tuple[tuple[Kind, int | None, int], ...], current: int, before: int | None) -> None:

@@ -198,9 +198,11 @@ def test_a_rollback_of_an_alias_that_the_gate_did_not_move_says_what_to_do(shop_
         roll_back(aliases, "shop", "champion", KEY.verify_key)
     go(shop_, aliases, 2, Clock())
     aliases.set_alias("shop", "champion", shop_.weak)
-    with pytest.raises(
-        GateError, match=r"whose last move was to shop@2: another hand.* trueup promote shop@2 --to champion"
-    ):
+    said = (
+        r"whose last move was to shop@2: another hand moved it since\. The gate let shop@2 have it once: "
+        r"trueup rollback shop --to champion --version 2\."
+    )
+    with pytest.raises(GateError, match=said):
         roll_back(aliases, "shop", "champion", KEY.verify_key)
     assert aliases.alias("shop", "champion") == shop_.weak
 
@@ -210,6 +212,30 @@ def test_a_rollback_to_a_version_without_a_verdict_is_refused(shop_: Shop, alias
     go(shop_, aliases, 2, clock)
     with pytest.raises(GateError, match=r"shop@1 has no verdict for champion"):
         roll_back(aliases, "shop", "champion", KEY.verify_key, clock=clock)
+    assert aliases.alias("shop", "champion") == 2
+
+
+def test_an_alias_that_another_hand_moved_goes_to_a_version_that_is_named(shop_: Shop, aliases: Tracking) -> None:
+    clock = Clock()
+    go(shop_, aliases, 1, clock)
+    go(shop_, aliases, 2, clock)
+    aliases.set_alias("shop", "champion", shop_.weak)  # as `trueup train` with an alias, or MLflow's page
+    with pytest.raises(GateError, match=r"The gate let shop@2, shop@1 have it once: trueup rollback shop .* 2\."):
+        roll_back(aliases, "shop", "champion", KEY.verify_key, clock=clock)
+    back = roll_back(aliases, "shop", "champion", KEY.verify_key, version=2, clock=clock)
+    assert (back.before, back.to, aliases.alias("shop", "champion")) == (shop_.weak, 2, 2)
+    with pytest.raises(GateError, match=r"no version is known .* it before\. The gate let shop@1 have it once"):
+        roll_back(aliases, "shop", "champion", KEY.verify_key, clock=clock)  # not 3, which was rolled back
+
+
+def test_a_version_that_is_named_needs_a_verdict_and_must_not_have_the_alias(shop_: Shop, aliases: Tracking) -> None:
+    clock = Clock()
+    go(shop_, aliases, 2, clock)
+    for version, said in ((shop_.weak, "shop@3 has no verdict for champion"), (2, "shop@2 has champion already")):
+        with pytest.raises(GateError, match=said):
+            roll_back(aliases, "shop", "champion", KEY.verify_key, version=version, clock=clock)
+    with pytest.raises(ModelError, match="has no version '9'"):
+        roll_back(aliases, "shop", "champion", KEY.verify_key, version=9, clock=clock)
     assert aliases.alias("shop", "champion") == 2
 
 
