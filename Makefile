@@ -3,6 +3,7 @@
 .PHONY: help setup demo demo-full pipeline test lint types pytest faults reproduce-bench bench browser format lock golden clean
 
 BIN := .venv/bin
+TEST_WORKERS ?= 2
 export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := 1
@@ -36,7 +37,7 @@ types: setup
 	$(BIN)/mypy
 
 pytest: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
 
 faults: setup ## every kind of skew injected, and how often its cause is named right -> build/faults.json (minutes)
 	$(BIN)/python -m tests.faults --out build/faults.json

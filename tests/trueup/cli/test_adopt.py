@@ -132,7 +132,7 @@ def test_what_could_run_code_is_not_loaded(world: World, monkeypatch: pytest.Mon
         world.adopt(ref)
     pickled = world.root / "model.pkl"
     pickled.write_bytes(pickle.dumps(world.bundle.estimator))
-    with pytest.raises(ModelError, match=r"model model\.pkl: model\.pkl is no skops file .* Save it as skops"):
+    with pytest.raises(ModelError, match=r"model model\.pkl: its file is no skops file, or damaged .* as skops"):
         world.adopt(pickled)
     odd = world.root / "odd.skops"
     names = matrix(example(world.contract), world.contract.columns)
