@@ -33,6 +33,7 @@ def postgresql() -> Iterator[str]:
     # Not in pytest's folder, which is closed to other users; and a socket's path has to be short.
     folder = Path(tempfile.mkdtemp(prefix="trueup-pg-"))
     try:
+
         def call(*command: str) -> None:
             log = folder / "log"
             with log.open("ab") as opened:
