@@ -37,7 +37,7 @@ types: setup
 	$(BIN)/mypy
 
 pytest: setup
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 faults: setup ## every kind of skew injected, and how often its cause is named right -> build/faults.json (minutes)
 	$(BIN)/python -m tests.faults --out build/faults.json
