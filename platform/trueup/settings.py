@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     """The share of requests that such a server may leave without an answer."""
     gate_requests: int = Field(default=200, ge=1)
     """How many requests of one row the gate sends it."""
+    gate_auc_band: float = Field(default=0.05, gt=0, le=1)
+    """The widest noise band of the holdout metric that still decides something."""
     docs_url: str | None = None
     """Address of the page that describes the causes (`platform/trueup/parity/README.md`), for links in summaries."""
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from trueup.datasets.training_set import TrainingSet
+from trueup.errors import ModelError
 from trueup.models.tracking import LoggedRun
 from trueup.wording import counted
 from trueup_training.fitted import (
@@ -31,6 +32,8 @@ METRIC_TOLERANCE = 1e-12
 PREDICTION_TOLERANCE = 1e-9
 """Absolute; predictions are probabilities."""
 TIER = f"metrics within {METRIC_TOLERANCE:g} and predictions within {PREDICTION_TOLERANCE:g}"
+KEPT_MODEL = "kept model"
+"""The line that says whether the model that lies in the store is the one its run recorded."""
 RESULTS = ("fitted state", "predictions", "metrics")
 """What is learned; the rest is what it was learned from."""
 _DIGITS = 12
@@ -113,6 +116,25 @@ def outcome_of(run: LoggedRun, data: TrainingSet | None) -> Outcome:
         metrics=card.metrics,
         computed=tuple(computed),
     )
+
+
+def kept_model(run: LoggedRun, recorded: Outcome, data: TrainingSet) -> Line:
+    """Whether the estimator in the store has the fitted state and gives the predictions that its run recorded.
+
+    Whoever serves a model loads that file, and not what was recorded beside it. `not compared` where the libraries here
+    cannot load it.
+    """
+    try:
+        bundle = run.bundle()
+        fitted, predictions = fitted_state(bundle.estimator), bundle.predict(data.features)[data.holdout]
+    except ModelError as error:
+        return Line(KEPT_MODEL, "not compared", error.message)
+    parts = [name for name in {**recorded.fitted, **fitted} if recorded.fitted.get(name) != fitted.get(name)]
+    if parts:
+        return Line(KEPT_MODEL, "different", f"it is not what its run recorded: other bits in {', '.join(parts)}")
+    if recorded.predictions is not None and recorded.predictions.tobytes() != predictions.tobytes():
+        return Line(KEPT_MODEL, "different", "it does not predict what its run recorded")
+    return Line(KEPT_MODEL, "bit-identical", "fitted state and predictions are what its run recorded")
 
 
 def compare_outcomes(a: Outcome, b: Outcome) -> Comparison:

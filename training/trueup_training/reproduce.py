@@ -10,12 +10,13 @@ from typing import Any
 from trueup.datasets.restored import restore_snapshot
 from trueup.datasets.training_set import Progress
 from trueup.errors import InputError, TrueupError
+from trueup.hashing import digest_bytes
 from trueup.models.environment_diff import EnvironmentDiff, diff
 from trueup.models.tracking import GIT_PATH_TAG, LoggedRun, Tracking
 from trueup.parity.snapshots import compare_snapshots
 from trueup.stores.ledger import Ledger
 from trueup_training.factors import FACTORS, Culprit, Factor, Trials, try_factors, why_not_reproduced
-from trueup_training.outcome import TIER, Comparison, Outcome, Verdict, compare_outcomes, outcome_of
+from trueup_training.outcome import TIER, Comparison, Outcome, Verdict, compare_outcomes, kept_model, outcome_of
 from trueup_training.recorded import RecordedRun, load_recorded
 from trueup_training.second_environment import BUILD, build_environment, interpreter, lend_trueup
 from trueup_training.seeds import FEWEST, SeedBand, other_seeds, seed_bands
@@ -92,6 +93,7 @@ class Reproduction:
             "commit": recorded.commit,
             "dirty": recorded.diff is not None,
             "snapshot": recorded.snapshot.id,
+            "estimator": digest_bytes(recorded.run.estimator),
             "seed": recorded.recipe.seed,
             "threads": recorded.threads,
             "comparison": self.comparison.to_json(),
@@ -178,9 +180,10 @@ def _compare(trainings: Trainings, asked: Asked, other: LoggedRun | None) -> Rep
     recorded = trainings.recorded
     again = trainings.first()
     before = outcome_of(recorded.run, trainings.training_set)
-    comparison = compare_outcomes(before, trainings.outcome(AS_RECORDED))
+    compared = compare_outcomes(before, trainings.outcome(AS_RECORDED))
+    comparison = Comparison((*compared.lines, kept_model(recorded.run, before, trainings.training_set)))
     environment = diff(recorded.environment, again.environment)
-    different = comparison.verdict == "different"
+    different = compared.verdict == "different"
     if different:
         trainings.tell("training once more as recorded")
     deterministic = not different or trainings.repeats()

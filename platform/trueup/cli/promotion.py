@@ -73,7 +73,9 @@ def promote(
         datasets=datasets_folder(datasets, uri).resolve(),
         ledger=open_ledger(folder, ledger),
         log=(log or settings.log_dir).resolve(),
-        budget=Budget(settings.gate_latency_p99_ms, settings.gate_error_rate, settings.gate_requests),
+        budget=Budget(
+            settings.gate_latency_p99_ms, settings.gate_error_rate, settings.gate_requests, settings.gate_auc_band
+        ),
     )
     with step(f"gate of {model} for {to}") as advance:
         found = ask(world, model, to, signing, progress=lambda doing: advance(1, doing))

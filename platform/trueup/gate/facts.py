@@ -55,25 +55,30 @@ class HoldoutFacts:
 class ReproductionFacts:
     """What `trueup reproduce` kept last with the candidate's run. culprits: why it was not reproduced.
 
-    files: name -> SHA-256 of the model's files it was about. seed_band: how far apart seeds alone put the AUC of two
-    trainings, in 95 of 100 cases; None when that was not measured.
+    files: name -> SHA-256 of the model's files it was about. kept: whether the model in the store is the one its run
+    recorded, and what is said of it. seed_band: how much lower seeds alone put the AUC of one of two trainings, at
+    one-sided 95 %; None when `SEEDS` of them or more were not tried.
     """
 
     verdict: str
     culprits: tuple[str, ...]
     files: Mapping[str, str]
     at: str
-    seed_band: float | None
+    kept: tuple[str, str]
+    seed_band: float | None = None
+    seeds: int = 0
 
 
 @dataclass(frozen=True)
 class Budget:
     """What a server with the candidate may take. latency_p99_ms: of a request of one row, milliseconds. error_rate:
-    share of requests that are not answered with a 200. requests: how many of one row are sent."""
+    share of requests that are not answered with a 200. requests: how many of one row are sent. auc_band: the widest
+    noise band of the holdout metric that still decides something."""
 
     latency_p99_ms: float = 250.0
     error_rate: float = 0.001
     requests: int = 200
+    auc_band: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -108,10 +113,21 @@ class NotAsked:
 
 @dataclass(frozen=True)
 class GoldenFacts:
-    """recorded: at training. replayed: predictions of the same rows in this process."""
+    """recorded: at training. replayed: predictions of the same rows in this process. as_drawn: the rows are those that
+    training draws of the snapshot's holdout, all of them."""
 
     recorded: Golden
     replayed: Floats
+    as_drawn: bool
+
+
+@dataclass(frozen=True)
+class SuiteFacts:
+    """found: what the suite kept with the candidate says of its holdout. as_made: it is the one that training makes of
+    the snapshot, byte for byte."""
+
+    found: AnyResult
+    as_made: bool
 
 
 @dataclass(frozen=True)
@@ -131,7 +147,7 @@ class Facts:
     reproduction: ReproductionFacts | Unknown
     holdout: HoldoutFacts | Unknown
     transforms: tuple[AnyResult, ...] | Unknown
-    expectations: AnyResult | Unknown
+    expectations: SuiteFacts | Unknown
     golden: GoldenFacts | Unknown
     budget: Budget
     trial: TrialFacts | NotAsked | Unknown

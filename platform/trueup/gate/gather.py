@@ -22,17 +22,19 @@ from trueup.gate.facts import (
     NotAsked,
     ReproductionFacts,
     SnapshotFacts,
+    SuiteFacts,
     TrialFacts,
     Unknown,
 )
 from trueup.gate.holdout import holdout_facts
 from trueup.gate.live import shadow_result
+from trueup.gate.reproduction import reproduction_facts
 from trueup.gate.trial import try_serving
 from trueup.gate.world import World
 from trueup.models.bundle import Bundle
 from trueup.models.card import ModelCard
 from trueup.models.environment import take_environment
-from trueup.models.golden import GOLDEN_FILE, read_golden
+from trueup.models.golden import GOLDEN_FILE, golden_rows, read_golden
 from trueup.models.tracking import Registered, Tracking
 from trueup.parity.checks.expectations import ServedWindow, check_expectations
 from trueup.parity.evidence.expectations import Validator
@@ -40,7 +42,7 @@ from trueup.parity.evidence.models import Progress, nothing
 from trueup.parity.evidence.transforms import Where
 from trueup.parity.results import AnyResult
 from trueup.parity.runs.transforms import run_transforms
-from trueup.parity.suite import SUITE_FILE, read_suite
+from trueup.parity.suite import SUITE_FILE, read_suite, suite_bytes
 from trueup.stores.feast_rows import open_store
 
 __all__ = ["World", "gather"]
@@ -66,7 +68,7 @@ def gather(
     kept = _known(lambda: _snapshot(card, world.datasets))
     snapshot, data = (kept, kept) if isinstance(kept, Unknown) else kept
     progress("reproduction")
-    reproduction = _known(lambda: _reproduction(tracking, candidate))
+    reproduction = _known(lambda: _reproduction(tracking, candidate, card))
     progress("holdout metric")
     holdout = data if isinstance(data, Unknown) else _known(lambda: holdout_facts(world, data, bundle, champion))
     progress("transforms")
@@ -76,7 +78,7 @@ def gather(
         data if isinstance(data, Unknown) else _known(lambda: _expectations(tracking, candidate, card, data, at))
     )
     progress("golden predictions")
-    golden = _known(lambda: _golden(tracking, candidate, bundle))
+    golden = data if isinstance(data, Unknown) else _known(lambda: _golden(tracking, candidate, bundle, data))
     progress("a server with it")
     trial = _trial(world, candidate, bundle, live, data)
     progress("live traffic")
@@ -135,7 +137,9 @@ def _id(card: ModelCard) -> str:
     return card.snapshot
 
 
-def _reproduction(tracking: Tracking, candidate: Registered) -> ReproductionFacts:
+def _reproduction(tracking: Tracking, candidate: Registered, card: ModelCard) -> ReproductionFacts:
+    if card.adopted is not None:
+        raise ModelError(f"not known: adopted. {card} came from {card.adopted}, and cannot be trained again.")
     if candidate.run_id is None:
         raise ModelError(f"{candidate} belongs to no run, so it cannot be trained again.", hint="Train it with trueup.")
     found = tracking.load_reproduction(candidate.run_id)
@@ -144,14 +148,7 @@ def _reproduction(tracking: Tracking, candidate: Registered) -> ReproductionFact
             f"{candidate} was never reproduced.", hint=f"Do it: trueup reproduce {candidate.name}/{candidate.version}"
         )
     try:
-        seeds = found.get("seeds") or {}
-        return ReproductionFacts(
-            verdict=str(found["verdict"]),
-            culprits=tuple(found["culprits"]),
-            files=dict(found["model_files"]),
-            at=str(found["at"]),
-            seed_band=float(seeds["auc"]["gap_band"]) if "auc" in seeds else None,
-        )
+        return reproduction_facts(found, candidate.run_id, card.snapshot)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"the record of {candidate} trained again is incomplete ({type(error).__name__}: {error}).",
@@ -197,21 +194,25 @@ def _transforms(world: World, card: ModelCard, at: datetime) -> tuple[AnyResult,
 
 def _expectations(
     tracking: Tracking, candidate: Registered, card: ModelCard, data: TrainingSet, at: datetime
-) -> AnyResult:
+) -> SuiteFacts:
     features = data.features.slice(data.counts.train, data.counts.holdout)
-    return check_expectations(
+    kept = tracking.load_file(candidate.name, candidate.version, SUITE_FILE)
+    found = check_expectations(
         ServedWindow(
             model=candidate.name,
             version=str(candidate.version),
             service=card.contract.service,
             contract=card.contract.hash,
-            suite=read_suite(tracking.load_file(candidate.name, candidate.version, SUITE_FILE)),
+            suite=read_suite(kept),
             values=features.values,
             validate=Validator(at),
         )
     )
+    made = suite_bytes(card.contract, data.features.slice(0, data.counts.train), model=card.name)
+    return SuiteFacts(found, as_made=kept == made)
 
 
-def _golden(tracking: Tracking, candidate: Registered, bundle: Bundle) -> GoldenFacts:
+def _golden(tracking: Tracking, candidate: Registered, bundle: Bundle, data: TrainingSet) -> GoldenFacts:
     recorded = read_golden(tracking.load_file(candidate.name, candidate.version, GOLDEN_FILE))
-    return GoldenFacts(recorded, bundle.predict(recorded.features))
+    drawn = golden_rows(data.features.slice(data.counts.train, data.counts.holdout), seed=bundle.card.seed or 0)
+    return GoldenFacts(recorded, bundle.predict(recorded.features), as_drawn=recorded.features.values == drawn.values)

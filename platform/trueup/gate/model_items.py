@@ -9,6 +9,7 @@ from trueup.gate.evidence import Outcome
 from trueup.gate.facts import Facts, ReproductionFacts, Unknown
 from trueup.gate.said import Said, cells_said, few
 from trueup.parity.results import ExpectationResult, Result, joint_verdict
+from trueup.parity.suite import SUITE_FILE
 from trueup.wording import counted
 
 
@@ -57,9 +58,14 @@ def reproduced(facts: Facts) -> Said:
     again = f"Ask again: trueup reproduce {facts.card.name}/{facts.card.version}"
     if changed := [name for name, digest in facts.files.items() if found.files.get(name) != digest]:
         return "could not run", f"{', '.join(changed)} changed since it was reproduced at {found.at}. {again}."
+    kept, detail = found.kept
+    if kept == "different":
+        return "fail", f"the model that lies in the store is not the one that was trained: {detail}."
     if found.verdict not in ("bit-identical", "within tolerance"):
         why = f"; it differs by {', '.join(found.culprits)}" if found.culprits else ""
         return "fail", f"trained again at {found.at}: {found.verdict}{why}."
+    if kept != "bit-identical":
+        return "could not run", f"its kept model was not looked at when it was reproduced ({detail}). {again}."
     return "pass", f"trained again at {found.at}: {found.verdict}."
 
 
@@ -86,20 +92,26 @@ def metric(facts: Facts) -> Said:
     if facts.card.rule.known_at == "unbounded":
         own = f", {facts.card.metrics['auc']:.4f} as it was trained" if "auc" in facts.card.metrics else ""
         return "fail", f"it learned from values nobody knew yet (known_at unbounded): {on} as a server has them{own}."
+    if found.champion is None and auc.a <= 0.5:
+        return "fail", f"{on}: no better than chance."
     if found.champion is None:
         return "pass", f"{on}; no model to compare with has the alias yet."
     if found.champion_name == str(facts.card):
         return "pass", f"{on}; it has the alias itself."
-    seeds = facts.reproduction.seed_band if isinstance(facts.reproduction, ReproductionFacts) else None
+    again = facts.reproduction
     band, of = auc.band, "DeLong, one-sided 95 %"
-    if seeds is not None and seeds > band:
-        band, of = seeds, "what seeds alone differ by, 95 %"
+    if isinstance(again, ReproductionFacts) and again.seed_band is not None and again.seed_band > band:
+        band, of = again.seed_band, f"what {again.seeds} seeds alone differ by, one-sided 95 %"
     note = f"; {found.champion_name} {found.note}" if found.note else ""
     said = (
         f"AUC {auc.a:.4f}, {found.champion_name} has {auc.b:.4f} on the same {counted(rows, 'holdout row')}: "
         f"{auc.a - auc.b:+.4f}, noise band {band:.4f} ({of}){note}."
     )
-    return ("fail" if auc.b - auc.a > band else "pass"), said
+    if auc.b - auc.a > band:
+        return "fail", said
+    if band > facts.budget.auc_band:
+        return "could not run", f"{said} A band over {facts.budget.auc_band:g} decides nothing: use a larger holdout."
+    return "pass", said
 
 
 def transforms(facts: Facts) -> Said:
@@ -120,9 +132,9 @@ def transforms(facts: Facts) -> Said:
 
 def expectations(facts: Facts) -> Said:
     """The Great Expectations suite kept with the candidate holds on its own holdout."""
-    found = facts.expectations
-    if isinstance(found, Unknown):
-        return "could not run", found.why
+    if isinstance(facts.expectations, Unknown):
+        return "could not run", facts.expectations.why
+    found = facts.expectations.found
     assert isinstance(found, ExpectationResult)
     if found.failed:
         because = [f"{item.feature or 'columns'}: {item.kind}" for item in found.failed]
@@ -133,6 +145,9 @@ def expectations(facts: Facts) -> Said:
         return "fail", said
     if found.verdict != "pass":
         return "could not run", found.problem or f"nothing was expected of {counted(found.rows, 'holdout row')}."
+    if not facts.expectations.as_made:
+        said = f"{SUITE_FILE} is not what training makes of this snapshot: it was changed, or is an older trueup's."
+        return "fail", said
     return "pass", f"{counted(len(found.expectations), 'expectation')} hold on {counted(found.rows, 'holdout row')}."
 
 
@@ -141,6 +156,8 @@ def golden(facts: Facts) -> Said:
     found = facts.golden
     if isinstance(found, Unknown):
         return "could not run", found.why
+    if not found.as_drawn:
+        return "fail", "the recorded rows are not those that training draws of this holdout: the file was changed."
     recorded, replayed = found.recorded.predictions, found.replayed
     if not len(recorded) or len(recorded) != len(replayed):
         return "could not run", f"{counted(len(recorded), 'prediction')} recorded, {len(replayed):,} replayed."

@@ -6,13 +6,14 @@ to no move and a move that was never made say so themselves (`standing`, `histor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version as installed
 from typing import Any
 
-from trueup.errors import GateError
+from trueup.errors import GateError, InputError
 from trueup.gate.facts import Facts
 from trueup.gate.gather import World, gather
 from trueup.gate.history import Move, read_moves, version_before
@@ -24,6 +25,9 @@ from trueup.gate.verdict import Verdict
 from trueup.instants import Clock, utc_now
 from trueup.models.tracking import Registered, Tracking
 from trueup.parity.evidence.models import Progress, nothing
+
+_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_NO_ALIAS = re.compile(r"v?[0-9]+|latest", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def promote(
     Raises ModelError when there is no such version or it cannot be read, GateError when the alias was moved by another
     hand meanwhile.
     """
+    check_alias(alias)
     tracking = world.tracking
     candidate = tracking.resolve(ref)
     before = tracking.alias(candidate.name, alias)
@@ -90,6 +95,16 @@ def promote(
         return Promotion(verdict, before, kept, moved=False)
     _move(tracking, candidate.name, Move(alias, "promote", before, candidate.version, at, kept.id))
     return Promotion(verdict, before, kept, moved=True)
+
+
+def check_alias(alias: str) -> None:
+    """Raises InputError for what MLflow takes for a version or refuses, before anything is asked or written."""
+    if not _ALIAS.fullmatch(alias) or _NO_ALIAS.fullmatch(alias):
+        raise InputError(
+            "to",
+            f"alias: {alias!r} is none; expected letters, digits, - and _, and neither a number nor `latest`.",
+            hint="Name one such as champion, challenger or shadow.",
+        )
 
 
 def roll_back(

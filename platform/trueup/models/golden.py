@@ -34,12 +34,17 @@ def golden_bytes(bundle: Bundle, holdout: FeatureFrame, *, seed: int, most_rows:
 
     The same bundle, rows and seed give the same bytes.
     """
+    rows = golden_rows(holdout, seed=seed, most_rows=most_rows)
+    predictions = bundle.predict(rows)
+    return parquet_bytes(frame_table(rows).append_column(_PREDICTION, pa.array(predictions, pa.float64())))
+
+
+def golden_rows(holdout: FeatureFrame, *, seed: int, most_rows: int = GOLDEN_ROWS) -> FeatureFrame:
+    """The rows of a holdout that golden predictions are of."""
     rows = np.arange(holdout.num_rows)
     if holdout.num_rows > most_rows:
         rows = np.sort(np.random.default_rng(seed).choice(holdout.num_rows, most_rows, replace=False))
-    table = frame_table(holdout).take(pa.array(rows, pa.int64()))
-    predictions = bundle.predict(table_frame(table))
-    return parquet_bytes(table.append_column(_PREDICTION, pa.array(predictions, pa.float64())))
+    return table_frame(frame_table(holdout).take(pa.array(rows, pa.int64())))
 
 
 def read_golden(content: bytes) -> Golden:

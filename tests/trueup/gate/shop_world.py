@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from tests.training import served, shop
 from trueup.gate.facts import Budget, TrialFacts
 from trueup.gate.gather import World
 from trueup.models.frame_file import parquet_bytes, read_parquet
-from trueup.models.tracking import Tracking
+from trueup.models.tracking import ESTIMATOR_FILE, Tracking
 from trueup_training.recipe import Recipe
 from trueup_training.train import train
 
 NOW = shop.NOW
+HOURS = count()
+"""Each record is later than the one before it: the newest counts."""
 BUDGET = Budget(latency_p99_ms=60_000, requests=10)
 """Nothing here waits for a quick answer."""
 WELL = TrialFacts(requests=31, rows=40, answered=40, milliseconds=(1.0,) * 10)
@@ -48,11 +51,13 @@ class Shop:
         client = MlflowClient(self.tracking.uri, self.tracking.uri)
         return Path(client.get_model_version_download_uri("shop", str(version)).removeprefix("file://"))
 
-    def reproduced(self, version: int, verdict: str, at: datetime = NOW, **said: Any) -> None:
+    def reproduced(self, version: int, verdict: str, **said: Any) -> None:
         """Keeps a record as `trueup reproduce` keeps it (tests/training/test_reproduce.py has the real one judged)."""
         run = self.tracking.resolve("shop", version).run_id
         assert run is not None
-        self.tracking.log_reproduction(run, {"verdict": verdict, "culprits": [], **said}, at=at)
+        self.tracking.log_reproduction(
+            run, reproduction(self.tracking, version, verdict, **said), at=NOW + timedelta(hours=next(HOURS))
+        )
 
     def served(self, log: Path, version: int, skewed: str | None = None) -> Path:
         """A log of live traffic that this version scored."""
@@ -65,6 +70,22 @@ class Shop:
         """The folder of the one snapshot that every version was trained from."""
         (manifest,) = self.world.datasets.glob("shop/*/manifest.json")
         return manifest.parent
+
+
+def reproduction(tracking: Tracking, version: int, verdict: str = "bit-identical", **said: Any) -> dict[str, Any]:
+    """The record of a version's run, as `trueup_training.reproduce.Reproduction.to_json` has it, and no more."""
+    lines = [{"thing": thing, "verdict": verdict, "detail": ""} for thing in ("fitted state", "predictions", "metrics")]
+    kept = {"thing": "kept model", "verdict": "bit-identical", "detail": "as recorded"}
+    return {
+        "schema": "trueup.reproduction/1",
+        "verdict": verdict,
+        "culprits": [],
+        "run_id": tracking.resolve("shop", version).run_id,
+        "snapshot": tracking.load_card("shop", version).snapshot,
+        "estimator": tracking.file_digests("shop", version)[ESTIMATOR_FILE],
+        "comparison": {"verdict": verdict, "lines": [*lines, kept]},
+        **said,
+    }
 
 
 def build(root: Path, recipe: Recipe, repo: Path) -> Shop:

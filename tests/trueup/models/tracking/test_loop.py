@@ -57,7 +57,7 @@ def test_the_whole_loop_on_a_server_over_postgresql(run: Run, postgresql_server:
     key = tmp_path / "gate.pem"
     run("gate", "key", "--out", str(key))
     for each in trained:
-        tracking.log_reproduction(each["run_id"], {"verdict": "bit-identical", "culprits": []}, at=shop.NOW)
+        tracking.log_reproduction(each["run_id"], shop_world.reproduction(tracking, each["version"]), at=shop.NOW)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gather, "try_serving", lambda *_, **__: shop_world.WELL)
         assert "its verdict is new" in run("promote", "shop@1", "--key", str(key))
