@@ -12,6 +12,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+import skops.io
 import typer
 from click.testing import Result
 from feast import FeatureStore
@@ -23,12 +24,13 @@ from typer.testing import CliRunner
 
 from trueup.datasets.snapshot import open_snapshot
 from trueup.errors import DatasetError, InputError, ModelError
+from trueup.gate.reproduction import reproduction_facts
 from trueup.models.store_uri import datasets_beside
 from trueup.models.tracking import GIT_PATH_TAG, Tracking
 from trueup.stores.query_source import DuckDBQuerySource
 from trueup_training.cli import add_commands
 from trueup_training.fitted import FITTED_FILE, PREDICTIONS_FILE
-from trueup_training.outcome import compare_outcomes, outcome_of
+from trueup_training.outcome import compare_outcomes, kept_model, outcome_of
 from trueup_training.recipe import load_recipe
 from trueup_training.recorded import RESULT_FILES, load_recorded
 from trueup_training.reproduce import Asked, Reproduction, reproduce
@@ -244,6 +246,12 @@ def test_the_command_says_it_as_json_and_keeps_it_with_the_run(world: World, tmp
     record = Tracking(world.uri).load_reproduction(world.run_id)
     assert record is not None
     assert {name: record[name] for name in said} == said
+    judged = reproduction_facts(record, world.run_id, record["snapshot"])  # as the gate reads it
+    assert (judged.verdict, judged.kept[0], judged.files) == (
+        "bit-identical",
+        "bit-identical",
+        Tracking(world.uri).file_digests("shop", 1),
+    )
     assert record["environment_hashes"]["recorded"] == Tracking(world.uri).load_card("shop", 1).environment
     for words, wrong in (
         (("--keep", str(tmp_path / "kept")), "is not an empty folder"),
@@ -265,6 +273,22 @@ def test_a_run_without_recorded_results_is_compared_by_its_kept_model(first: Wor
     assert found.verdict == "bit-identical"
     assert "computed now" in found.line("fitted state").detail
     assert {*tracking.load_run(first.run_id, RESULT_FILES).kept} == {FITTED_FILE, PREDICTIONS_FILE}
+
+
+def test_a_kept_model_that_is_not_what_its_run_recorded_is_different(first: World) -> None:
+    tracking = Tracking(first.uri)
+    run = tracking.load_run(first.run_id, RESULT_FILES)
+    data = open_snapshot(str(run.card.snapshot), datasets_beside(first.uri)).load()
+    recorded = outcome_of(run, data)
+    assert kept_model(run, recorded, data).verdict == "bit-identical"
+    estimator = run.bundle().estimator
+    estimator.named_steps["classifier"]._baseline_prediction += 0.5
+    exchanged = kept_model(replace(run, estimator=skops.io.dumps(estimator)), recorded, data)
+    assert exchanged.verdict == "different"
+    assert exchanged.detail == "it is not what its run recorded: other bits in baseline"
+    damaged = kept_model(replace(run, estimator=run.estimator[:100]), recorded, data)
+    assert damaged.verdict == "not compared"
+    assert "is no skops file, or damaged" in damaged.detail
 
 
 def test_a_run_that_is_not_there_or_not_trueups_is_said(first: World) -> None:
