@@ -23,8 +23,8 @@ class Labelled:
     """Rows of a served log, joined with one outcome.
 
     rows: columns of the served log (`trueup.eventlog.records`), as many as were asked for. values: the outcome of each
-    row, float64, NaN where it is not known. states: of each row, its place in `LABEL_STATES` (int8). counts: what of the
-    outcomes found no row, came twice, came again with another value, ... name -> how many.
+    row, float64, NaN where it is not known. states: of each row, its place in `LABEL_STATES` (int8). counts: what of
+    the outcomes found no row, came twice, came again with another value, ... name -> how many.
     """
 
     rows: pa.Table
