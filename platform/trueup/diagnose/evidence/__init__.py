@@ -1,0 +1,1 @@
+"""What the ledger is made from: the only I/O of it."""

@@ -1,0 +1,1 @@
+"""The ledger as a terminal table, Markdown, HTML and JSON. Nothing is computed here."""
