@@ -20,8 +20,8 @@ MEANING: Mapping[SixCause, str] = {
 }
 
 ADVICE: Mapping[SixCause, str] = {
-    "environment": "Serve in the environment the model was trained in: `trueup env diff MODEL here` ranks what differs, "
-    'and `environment_check = "refuse"` keeps a server from starting in another.',
+    "environment": "Serve in the environment the model was trained in: `trueup env diff MODEL here` ranks what "
+    'differs, and `environment_check = "refuse"` keeps a server from starting in another.',
     "data": "Find out what rewrote the sources (`trueup dataset diff` names rows and columns), then train again on "
     "what they say now; until then the holdout metric is of data that no longer exists.",
     "code": "Run `trueup reproduce MODEL` to see which change of code it was; train and measure again with the code "
