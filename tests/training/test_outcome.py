@@ -14,16 +14,16 @@ from tests.training.shop import RECIPE
 from trueup.errors import ModelError
 from trueup.models.environment import take_environment
 from trueup.models.environment_diff import diff
-from trueup.models.tracking import TRUSTED_TYPES
-from trueup_training.factors import FACTORS, Swap, try_factors, why_not_reproduced
-from trueup_training.fit import fit, predict
-from trueup_training.fitted import (
+from trueup.models.fitted import (
     fitted_bytes,
     fitted_state,
     predictions_bytes,
     read_fitted,
     read_predictions,
 )
+from trueup.models.tracking import TRUSTED_TYPES
+from trueup_training.factors import FACTORS, Swap, try_factors, why_not_reproduced
+from trueup_training.fit import fit, predict
 from trueup_training.outcome import Outcome, compare_outcomes
 from trueup_training.recipe import Boosting, Recipe
 from trueup_training.recipe_toml import to_toml

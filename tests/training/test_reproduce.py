@@ -25,11 +25,11 @@ from typer.testing import CliRunner
 from trueup.datasets.snapshot import open_snapshot
 from trueup.errors import DatasetError, InputError, ModelError
 from trueup.gate.reproduction import reproduction_facts
+from trueup.models.fitted import FITTED_FILE, PREDICTIONS_FILE
 from trueup.models.store_uri import datasets_beside
 from trueup.models.tracking import GIT_PATH_TAG, Tracking
 from trueup.stores.query_source import DuckDBQuerySource
 from trueup_training.cli import add_commands
-from trueup_training.fitted import FITTED_FILE, PREDICTIONS_FILE
 from trueup_training.outcome import compare_outcomes, kept_model, outcome_of
 from trueup_training.recipe import load_recipe
 from trueup_training.recorded import RESULT_FILES, load_recorded

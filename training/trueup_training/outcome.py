@@ -14,9 +14,7 @@ import numpy as np
 
 from trueup.datasets.training_set import TrainingSet
 from trueup.errors import ModelError
-from trueup.models.tracking import LoggedRun
-from trueup.wording import counted
-from trueup_training.fitted import (
+from trueup.models.fitted import (
     FITTED_FILE,
     PREDICTIONS_FILE,
     Floats,
@@ -24,6 +22,8 @@ from trueup_training.fitted import (
     read_fitted,
     read_predictions,
 )
+from trueup.models.tracking import LoggedRun
+from trueup.wording import counted
 
 Verdict = Literal["bit-identical", "within tolerance", "different", "not compared"]
 

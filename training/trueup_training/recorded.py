@@ -15,8 +15,8 @@ from trueup.datasets.snapshot import Snapshot, open_snapshot
 from trueup.datasets.storage import problems
 from trueup.errors import DatasetError, ModelError
 from trueup.models.environment import Environment, read_environment
+from trueup.models.fitted import FITTED_FILE, PREDICTIONS_FILE
 from trueup.models.tracking import DIFF_FILE, ENVIRONMENT_FILE, RECIPE_FILE, LoggedRun, Tracking
-from trueup_training.fitted import FITTED_FILE, PREDICTIONS_FILE
 from trueup_training.recipe import Recipe
 
 RESULT_FILES = (FITTED_FILE, PREDICTIONS_FILE)

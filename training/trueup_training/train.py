@@ -21,6 +21,7 @@ from trueup.instants import Clock, utc_now
 from trueup.models.bundle import Bundle, check_inputs, matrix
 from trueup.models.card import ModelCard
 from trueup.models.environment import take_environment
+from trueup.models.fitted import FITTED_FILE, PREDICTIONS_FILE, fitted_bytes, predictions_bytes
 from trueup.models.git import git_state
 from trueup.models.golden import GOLDEN_FILE, golden_bytes
 from trueup.models.reference import REFERENCE_FILE, reference_bytes
@@ -29,7 +30,6 @@ from trueup.models.tracking import Dataset, Tracking, TrainingRun
 from trueup.parity.suite import SUITE_FILE, suite_bytes
 from trueup.stores.ledger import Ledger
 from trueup_training.fit import fit, holdout_metrics, predict
-from trueup_training.fitted import FITTED_FILE, PREDICTIONS_FILE, fitted_bytes, predictions_bytes
 from trueup_training.recipe import Recipe
 
 EXAMPLE_ROWS = 2

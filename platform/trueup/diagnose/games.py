@@ -1,7 +1,8 @@
 """Shapley values: what each of several causes adds to a number that they make together. Pure.
 
-A player's value is what it adds to those that came before it, averaged over every order the players can come in (Shapley
-1953, "A value for n-person games"). The values add up to what all players make, whatever they do to each other.
+A player's value is what it adds to those that came before it, averaged over every order the players can come in
+(Shapley 1953, "A value for n-person games"). The values add up to what all players make,
+whatever they do to each other.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Metrics of predicted probabilities under many weightings of the same rows at once. Pure.
 
-A bootstrap replicate is a weight for each row, so that a metric of a thousand replicates is a few passes over one array.
+A bootstrap replicate is a weight for each row, so a metric of a thousand replicates is a few passes over one array.
 tests/oracles has each of them by scikit-learn, one replicate at a time.
 """
 
@@ -41,11 +41,13 @@ def _log_losses(labels: Floats, predictions: Floats) -> Floats:
 
 
 def _squares(labels: Floats, predictions: Floats) -> Floats:
-    return (predictions - labels) ** 2
+    squares: Floats = (predictions - labels) ** 2
+    return squares
 
 
 def _right(labels: Floats, predictions: Floats) -> Floats:
-    return ((predictions >= 0.5) == (labels == 1)).astype(np.float64)
+    right: Floats = ((predictions >= 0.5) == (labels == 1)).astype(np.float64)
+    return right
 
 
 METRICS: Mapping[str, MetricKind] = {

@@ -1,8 +1,8 @@
 """Samples of rows, what is measured on them, and how both are drawn again: the bootstrap of the ledger. Pure.
 
 Every number of the ledger is an array of 1 + `replicates` entries: first what was measured, then what was measured on
-each of the samples drawn again. Differences and sums of such arrays are intervals that need no formula, and what adds up
-in the first entry adds up in every other.
+each of the samples drawn again. Differences and sums of such arrays are intervals that need no formula, and what adds
+up in the first entry adds up in every other.
 """
 
 from __future__ import annotations

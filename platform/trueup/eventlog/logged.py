@@ -30,10 +30,13 @@ from trueup.eventlog.records import (
     LOG_TIMESTAMP,
     MODEL,
     MODEL_VERSION,
+    PREDICTION,
     REQUEST_ID,
     ROLE,
     ROW,
     SERVING_VERSION,
+    UNIT,
+    VARIANT,
     event_timestamp,
     frame_of,
     input_fields,
@@ -66,6 +69,8 @@ _LABELS = {
     FALLBACK: pa.bool_(),
     SERVING_VERSION: pa.string(),
 }
+_OWN_LABELS = {**_LABELS, VARIANT: pa.string(), UNIT: pa.string(), PREDICTION: pa.float64()}
+"""Of a log of ours, which has them in these types."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,11 @@ class LoggedRows:
 
     inputs: the contract's entity and request columns that the log has. frame: the contract's features that it has, as
     served. at: instants (timestamp[us, UTC]; null where none can be told). labels: request, row, model, version, role,
-    fallback and serving version (`__request_id` and so on), null where the log has none. precision: microseconds that
-    its event times are cut to. absent: feature -> why it cannot be compared. vague: feature -> cells without a value
-    whose status cannot be told. misfits: (feature, how it was logged) -> cells whose value is not of the declared type;
-    they have no value and no status here. notes: what was found -> how often in each row.
+    fallback and serving version (`__request_id` and so on), null where the log has none; of a log of ours also variant,
+    unit and prediction. precision: microseconds that its event times are cut to. absent: feature -> why it cannot be
+    compared. vague: feature -> cells without a value whose status cannot be told. misfits: (feature, how it was logged)
+    -> cells whose value is not of the declared type; they have no value and no status here.
+    notes: what was found -> how often in each row.
     """
 
     contract: FeatureContract
@@ -154,7 +160,7 @@ def own_rows(contract: FeatureContract, table: pa.Table) -> LoggedRows:
         inputs_of(contract, table),
         frame_of(contract, table),
         table.column(LOG_TIMESTAMP).combine_chunks(),
-        _labels(table),
+        _labels(table, _OWN_LABELS),
     )
 
 
@@ -361,8 +367,8 @@ def _absent(contract: FeatureContract, table: pa.Table) -> dict[str, str]:
     return found
 
 
-def _labels(table: pa.Table) -> pa.Table:
-    return pa.table({name: _label(table, name, kind) for name, kind in _LABELS.items()})
+def _labels(table: pa.Table, kinds: Mapping[str, pa.DataType] = _LABELS) -> pa.Table:
+    return pa.table({name: _label(table, name, kind) for name, kind in kinds.items()})
 
 
 def _label(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:

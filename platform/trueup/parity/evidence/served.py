@@ -2,92 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import InputError, SourceError, TrueupError
 from trueup.eventlog.foreign import ServiceLog
 from trueup.eventlog.layout import SUFFIX
-from trueup.eventlog.logged import NOT_LOGGED, LoggedRows
+from trueup.eventlog.logged import LoggedRows
 from trueup.eventlog.parquet import Damaged, files_under
 from trueup.eventlog.reader import find_logs, read_contract, read_serving
-from trueup.eventlog.records import FALLBACK, REQUEST_ID, ROLE, ROW, SERVING_VERSION
+from trueup.eventlog.records import REQUEST_ID, ROLE, ROW, SERVING_VERSION
 from trueup.eventlog.serving_version import Document
 from trueup.eventlog.stream import stream_log
 from trueup.instants import AsOfRule, KnownAt
-from trueup.parity.causes import Reading
 from trueup.parity.checks.served import COULD_NOT_RUN, ServedModel, ServedTotal, examined
-from trueup.parity.compare import Mask, Tolerance
-from trueup.parity.evidence.definitions import (
-    common_columns,
-    ledger_definitions,
-    log_definition,
-    other_definitions,
-)
+from trueup.parity.evidence.cases import Basis, Log, comparable, served_case
 from trueup.parity.evidence.log_chunks import LeftOut, Name, Selection, by_model, chunks, instants
 from trueup.parity.evidence.models import CardOf, Progress, TrainedModel, nothing
-from trueup.parity.evidence.recompute import INSTANT, Source, distinct, under_way
-from trueup.parity.explain import Case, Rows, only
-from trueup.parity.logged import AsLogged
+from trueup.parity.evidence.recompute import INSTANT, Source
+from trueup.parity.explain import Rows
 from trueup.parity.serving import Under, Versions, together
 from trueup.parity.tally import Labels
 from trueup.stores.ledger import Ledger
 
 OTHER_CONTRACT = "served under another contract than the model's"
-
-
-@dataclass(frozen=True)
-class Log:
-    """A served log under one contract.
-
-    label: as progress names it. root: where its files are. contract: what it was written under, or, of a log that
-    brings none, what can be read of what the registry says now. others: contracts of the other logs of the same
-    service. service: the whole contract, left_out: feature of it -> why it cannot be read, where that is not the same.
-    notes: what else is there and is not looked at.
-    """
-
-    label: str
-    root: Path
-    contract: FeatureContract
-    pieces: Iterator[tuple[datetime, LoggedRows | Damaged]]
-    others: tuple[FeatureContract, ...] = ()
-    service: FeatureContract | None = None
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def whole(self) -> FeatureContract:
-        return self.service or self.contract
-
-
-@dataclass(frozen=True)
-class Basis:
-    """What served rows are recomputed from, and explained by.
-
-    repo: the feature repository, of project `project`; a log of another project is not compared. rule: recompute under
-    this one, not under each model's own. (The pinned instant of a model's rule is left out: it froze the model's
-    training set, and says nothing of rows that were served later.) applied: view or on-demand view -> since when the
-    registry has had its present definition. defaults: feature -> what a server is known to put in place of null.
-    declared_types: whether history is read as the declared types (trueup's offline store does) or as the source has
-    them (Feast's own do).
-    """
-
-    repo: Path
-    ledger: Ledger | None
-    project: str | None = None
-    rule: AsOfRule | None = None
-    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
-    applied: Mapping[str, datetime] | None = None
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    declared_types: bool = True
 
 
 @dataclass(frozen=True)
@@ -227,29 +169,13 @@ def _examined(log: Log, model: ModelTotal, chunk: LoggedRows, source: Source, ro
     if model.card is None:
         return ServedTotal(uncompared={COULD_NOT_RUN: len(rows)})
     try:
-        contract, absent = _comparable(model.card.contract, log, chunk)
+        contract, absent = comparable(model.card.contract, log, chunk)
         if not contract.columns:
             return ServedTotal(uncompared={OTHER_CONTRACT: len(rows)})
         part = _part(log, model, contract, chunk, source, rows, basis)
     except TrueupError as error:
         return ServedTotal(uncompared={COULD_NOT_RUN: len(rows)}, problems=(str(error),))
     return examined(replace(part, contract=model.card.contract, absent=absent))
-
-
-def _comparable(contract: FeatureContract, log: Log, chunk: LoggedRows) -> tuple[FeatureContract, dict[str, str]]:
-    """The part of a model's contract that rows of the chunk can be compared by, and why the other features cannot."""
-    absent = {**chunk.absent, **log.left_out}
-    if contract.hash != log.whole.hash:
-        # Logged under another contract: what both have, under the model's own definition.
-        common = only(contract, common_columns(contract, log.contract))
-    elif log.contract.hash == log.whole.hash:
-        common = contract  # the model's own, whose schedules count
-    else:
-        common = log.contract
-    absent |= {name: NOT_LOGGED for name in contract.columns if name not in common.columns and name not in absent}
-    if any(name in absent for name in common.columns):
-        common = only(common, [name for name in common.columns if name not in absent])
-    return common, {name: why for name, why in absent.items() if name in contract.columns}
 
 
 def _part(
@@ -262,26 +188,10 @@ def _part(
     basis: Basis,
 ) -> ServedModel:
     """contract: of what is compared."""
-    at = instants(chunk.at)
     assert model.card is not None, "whoever has no card has no rows to compare"
-    definitions = [*ledger_definitions(contract, basis.ledger), *other_definitions(contract, log.others)]
-    if model.card.contract.hash != log.whole.hash:
-        definitions[:0] = log_definition(contract, log.contract, at, basis.applied)
-    whole = Case(
-        contract=contract,
-        reading=Reading(AsOfRule(model.known_at), declared_types=basis.declared_types),
-        inputs=chunk.inputs,
-        served=chunk.frame if chunk.frame.columns == contract.columns else chunk.frame.select(contract.columns),
-        under_way=under_way(contract, at, basis.ledger),
-        recompute=AsLogged(source, chunk.precision, chunk.vague),
-        # A feature may be in several services; what is settled for one that is not in this one is not for it.
-        tolerances={name: item for name, item in basis.tolerances.items() if name in contract.columns},
-        requests=_request_numbers(chunk),
-        definitions=tuple(definitions),
-        defaults={name: item for name, item in basis.defaults.items() if name in contract.columns},
-        fallback=_fallback(chunk),
-    )
-    labels = Labels(at, *(chunk.labels.column(name).combine_chunks() for name in (REQUEST_ID, ROW, ROLE)))
+    whole = served_case(log, model.card.contract, model.known_at, contract, chunk, source, basis)
+    named = (chunk.labels.column(name).combine_chunks() for name in (REQUEST_ID, ROW, ROLE))
+    labels = Labels(instants(chunk.at), *named)
     if labels.role is not None and labels.role.null_count == len(labels.role):
         labels = replace(labels, role=None)
     misfits: dict[str, dict[str, int]] = {}
@@ -315,17 +225,3 @@ def _served_under(chunk: LoggedRows, rows: Rows) -> dict[str | None, Under]:
     groups = pa.table({"version": named, "at": chunk.at.take(pa.array(rows))}).group_by("version")
     found = groups.aggregate([([], "count_all"), ("at", "min")]).to_pylist()
     return {each["version"]: Under(each["count_all"], each["at_min"]) for each in found}
-
-
-def _fallback(chunk: LoggedRows) -> Mask | None:
-    said = chunk.labels.column(FALLBACK).combine_chunks()
-    if said.null_count == len(said):
-        return None
-    return np.asarray(pc.fill_null(said, False).to_numpy(zero_copy_only=False), np.bool_)
-
-
-def _request_numbers(chunk: LoggedRows) -> Rows:
-    """The number of each row's request; a row without a request id is one of its own."""
-    _, number = distinct(chunk.labels.select([REQUEST_ID]))
-    nameless = np.asarray(chunk.labels.column(REQUEST_ID).combine_chunks().is_null().to_numpy(zero_copy_only=False))
-    return np.where(nameless, len(number) + np.arange(len(number)), number).astype(np.int64)

@@ -15,13 +15,12 @@ from trueup.instants import AsOfRule, Clock, utc_now
 from trueup.parity.checks.served import CHECK as SERVED
 from trueup.parity.checks.served import served_result
 from trueup.parity.compare import Tolerance
+from trueup.parity.evidence.cases import Basis, Log
 from trueup.parity.evidence.clocks import with_created
 from trueup.parity.evidence.log_chunks import BATCH_ROWS as LOG_BATCH_ROWS
 from trueup.parity.evidence.log_chunks import LeftOut, Selection
 from trueup.parity.evidence.models import CardOf, Progress, nothing
 from trueup.parity.evidence.served import (
-    Basis,
-    Log,
     ModelTotal,
     default_rule,
     own_logs,
