@@ -44,9 +44,8 @@ def by_reasons(
     names = tuple(masks)
 
     def worth(sets: Sequence[Coalition]) -> list[Draws]:
-        return measure(
-            kind, sample, [_scored(facts, again, [masks[names[p]] for p in one]) for one in sets], replicates
-        )
+        scored = [_scored(facts, again, [masks[names[player]] for player in one]) for one in sets]
+        return measure(kind, sample, scored, replicates)
 
     values = shapley(len(names), worth)
     return DrawnSplit(

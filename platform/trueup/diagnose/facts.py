@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from trueup.diagnose.metrics import Floats
 from trueup.frame import FeatureFrame
+from trueup.parity.case import take
 
 Bits = npt.NDArray[np.uint64]
 """Causes of each cell of a feature (`trueup.parity.causes.BIT`); 0: none was found."""
@@ -91,6 +92,23 @@ class ServedFacts:
     @property
     def num_rows(self) -> int:
         return len(self.predictions)
+
+    def where(self, mask: Mask) -> ServedFacts:
+        """These rows alone. `compared` and `counts` stay what they were."""
+        rows = np.flatnonzero(mask)
+        return replace(
+            self,
+            unit=self.unit[rows],
+            labels=self.labels[rows],
+            mature=self.mature[rows],
+            served=take(self.served, rows),
+            offline=self.offline if isinstance(self.offline, Missing) else take(self.offline, rows),
+            predictions=self.predictions[rows],
+            version=self.version[rows],
+            causes={name: bits[rows] for name, bits in self.causes.items()},
+            mismatches={name: cells[rows] for name, cells in self.mismatches.items()},
+            segments={name: values[rows] for name, values in self.segments.items()},
+        )
 
 
 @dataclass(frozen=True)
