@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trueup.diagnose.drawn import DrawnTerm, is_nothing
+from trueup.diagnose.drawn import NOTHING, DrawnTerm, is_nothing
 from trueup.diagnose.enough import too_few
 from trueup.diagnose.facts import HoldoutFacts, Known, Missing, Predicted
 from trueup.diagnose.metrics import MetricKind
@@ -112,6 +112,8 @@ def _anchored(logged: float, nodes: Sequence[_Node], replicates: int) -> Draws:
     """A number alone has no draws of its own. It was measured on the holdout, so it moves as what is nearest to it."""
     if not nodes:
         return np.full(replicates + 1, logged)
+    if abs(logged - float(nodes[0].draws[0])) <= NOTHING:
+        return nodes[0].draws
     moved: Draws = nodes[0].draws + (logged - float(nodes[0].draws[0]))
     return moved
 

@@ -1,7 +1,7 @@
 """What each of the six causes explains of the gap, over all steps, and whether it is more than chance. Pure.
 
-A cause is claimed where its interval leaves zero out at a confidence of 1 - 5 % / 6: looking at six causes at once would
-otherwise find one in nearly every third ledger that has none (Bonferroni).
+A cause is claimed where its interval leaves zero out at a confidence of 1 - 5 % / 6: looking at six causes at once
+would otherwise find one in nearly every third ledger that has none (Bonferroni).
 """
 
 from __future__ import annotations
@@ -33,14 +33,7 @@ def cause_totals(
     steps: Iterable[HasSplits], kind: MetricKind, facts: Facts, first: Promise, second: Online
 ) -> tuple[CauseTotal, ...]:
     """All six, by the size of their effect; what was not measured comes last, in the order of `SIX`."""
-    terms = [
-        term
-        for step in steps
-        for split in step.splits
-        if split.counts
-        for term in split.terms
-        if term.cause is not None
-    ]
+    terms = [term for step in steps for split in step.splits if split.counts for term in split.terms]
     unseen = {cause: tuple(_not_measured(cause, facts, first, second)) for cause in SIX}
     measured = {cause: _is_measured(cause, first, second) for cause in SIX}
     totals = [_total(cause, terms, kind, measured[cause], unseen[cause]) for cause in SIX]
@@ -59,7 +52,7 @@ def _total(
     effect = estimate(draws)
     claimed = not is_nothing(draws) and estimate(draws, CLAIM_CONFIDENCE).clear
     worse = effect.value < 0 if kind.higher_is_better else effect.value > 0
-    sentence = cause_sentence(cause, mine, effect, kind, claimed=claimed, missing=missing)
+    sentence = cause_sentence(cause, mine, claimed=claimed, missing=missing)
     return CauseTotal(cause, effect, claimed, claimed and worse, sentence, ADVICE[cause], missing)
 
 
@@ -88,9 +81,8 @@ def _not_measured(cause: SixCause, facts: Facts, first: Promise, second: Online)
     if cause == "code" and MEASURING not in links:
         yield _reason(holdout.logged, holdout.recorded, else_="the run kept no predictions of its holdout")
     if cause in ("environment", "randomness") and not links & {ENVIRONMENT, FIT}:
-        unknown = (
-            "the run recorded nothing of what it learned" if holdout.same_fit is None else "it was not scored again"
-        )
+        unrecorded = holdout.same_fit is None
+        unknown = "the run recorded nothing of what it learned" if unrecorded else "it was not scored again"
         yield _reason(holdout.recorded, holdout.kept, else_=unknown)
     if cause == "data" and DATA not in links:
         yield f"the holdout was not read again: {_reason(holdout.kept, holdout.today, else_='it could not be scored')}"

@@ -50,7 +50,7 @@ def summary(ledger: GapLedger, kind: MetricKind) -> str:
             whose = f"the served population moved it by {signed(moved.value)}{interval(moved)}"
             return f"{ends} None of the six causes is behind it; {whose}.{rest}"
         return f"{ends} None of the six causes was found behind it.{rest}"
-    named = " and ".join(_share(total, ledger.gap) for total in (harmful or ledger.claimed))
+    named = " and ".join(_share(total) for total in (harmful or ledger.claimed))
     other = ""
     if moved is not None and abs(moved.value) >= _ZERO:
         other = f" The served population moved it by {signed(moved.value)}{interval(moved)}."
@@ -60,8 +60,6 @@ def summary(ledger: GapLedger, kind: MetricKind) -> str:
 def cause_sentence(
     cause: SixCause,
     terms: Sequence[DrawnTerm],
-    effect: Estimate,
-    kind: MetricKind,
     *,
     claimed: bool,
     missing: str | None,
@@ -81,13 +79,14 @@ def notes(facts: Facts) -> Iterator[str]:
     """What else is to be known of the evidence."""
     culprits = facts.holdout.culprits
     if culprits is None:
-        yield f"No reproduction of the run is on record: `trueup reproduce {facts.model}/{facts.version}` trains it again."
+        again = f"`trueup reproduce {facts.model}/{facts.version}` trains it again"
+        yield f"No reproduction of the run is on record: {again}."
     elif culprits:
         yield f"Its newest reproduction named {', '.join(culprits)}."
     if facts.known_at == "unbounded":
         yield (
-            "The model was trained under known_at = unbounded: it could read what nobody knew yet. Its offline features "
-            "are recomputed under the same rule."
+            "The model was trained under known_at = unbounded: it could read what nobody knew yet. Its offline "
+            "features are recomputed under the same rule."
         )
 
 
@@ -118,9 +117,9 @@ def _sentences(step: Step, kind: MetricKind, facts: Facts, online: Online) -> It
         case "population shift":
             yield from _population(step, kind)
         case "feature skew":
-            yield from _skew(step, kind, online)
+            yield from _skew(step)
         case "serving":
-            yield from _serving(step, kind, facts)
+            yield from _serving(step, facts)
         case "label delay":
             served, mature = online.rows
             if served == mature:
@@ -136,7 +135,7 @@ def _reproduction(step: Step, kind: MetricKind, facts: Facts) -> Iterator[str]:
     split = step.split("factor")
     moved = [term for term in split.terms if abs(term.effect.value) > 0] if split else []
     if not moved:
-        yield f"The promise holds: the same model on the same holdout, read and scored today, has the same {kind.title}."
+        yield f"The promise holds: the holdout, read and scored again today, has the same {kind.title}."
     for term in moved:
         yield f"{_capital(term.name)}: the {kind.title} of the holdout is {_moved(term.effect, kind)}."
     for lines in facts.holdout.evidence.values():
@@ -157,7 +156,7 @@ def _population(step: Step, kind: MetricKind) -> Iterator[str]:
             yield f"By {split.what}: {named}."
 
 
-def _skew(step: Step, kind: MetricKind, online: Online) -> Iterator[str]:
+def _skew(step: Step) -> Iterator[str]:
     assert step.effect is not None
     causes, features = step.split("cause"), step.split("feature")
     if causes is None or features is None:
@@ -173,7 +172,7 @@ def _skew(step: Step, kind: MetricKind, online: Online) -> Iterator[str]:
         )
 
 
-def _serving(step: Step, kind: MetricKind, facts: Facts) -> Iterator[str]:
+def _serving(step: Step, facts: Facts) -> Iterator[str]:
     split = step.split("reason")
     if split is None:
         yield f"Every prediction was served as {facts.model} version {facts.version} gives it here, to the last bit."
@@ -192,7 +191,7 @@ def _moved(effect: Estimate, kind: MetricKind) -> str:
     return f"{abs(effect.value):.4f} {'higher' if higher else 'lower'} ({better}){interval(effect)}"
 
 
-def _share(total: CauseTotal, gap: Estimate) -> str:
+def _share(total: CauseTotal) -> str:
     assert total.effect is not None
     return f"{total.cause} explains {signed(total.effect.value)}{interval(total.effect)} of it"
 
