@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from trueup.cli.adopt import adopt
 from trueup.cli.contract import contract
+from trueup.cli.diagnose import diagnose
 from trueup.cli.env import env
 from trueup.cli.gate import gate
 from trueup.cli.materialize import materialize
@@ -48,6 +49,7 @@ app.command()(materialize)
 app.command()(adopt)
 app.command()(promote)
 app.command()(rollback)
+app.command()(diagnose)
 app.add_typer(gate, name="gate")
 app.add_typer(parity, name="parity")
 app.add_typer(contract, name="contract")
