@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """Where training snapshots are kept; by default `datasets/` beside an SQLite tracking store, else here."""
     log_dir: Path = Path("build/served")
     """Where the server writes, and parity reads, served rows."""
+    outcomes: Path = Path("build/outcomes")
+    """Where imported outcomes are kept."""
     ledger: Path | None = None
     """The materialization ledger; by default the one the repository's batch engine names."""
     gate_key: Path | None = None

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from trueup.diagnose.evidence.places import Places
     from trueup.diagnose.evidence.promised import Promised
     from trueup.diagnose.evidence.served import Wanted
-    from trueup.experiments.metric import Absent, Metric
+    from trueup.eventlog.labelled import Absent
+    from trueup.experiments.metric import Metric
 
 _ROLES = {"answer": ("answer",), "shadow": ("shadow",), "all": ("answer", "shadow")}
 

@@ -20,7 +20,7 @@ Worth = Callable[[Sequence[Coalition]], Sequence[Floats]]
 
 EXACT_PLAYERS = 6
 """More players have more than 64 sets of them: then orders are drawn."""
-ORDERS = 24
+ORDERS = 16
 """Orders drawn, half of them the others reversed."""
 
 

@@ -88,13 +88,13 @@ def by_causes(cells: Mapping[str, Mask], causes: Mapping[str, Bits]) -> tuple[tu
     return names, switch
 
 
-def by_features(cells: Mapping[str, Mask]) -> tuple[tuple[str, ...], Switch]:
-    names = tuple(cells)
+def by_groups(cells: Mapping[str, Mask], groups: Sequence[Sequence[str]]) -> Switch:
+    """A player is a group of features: all cells of them."""
 
     def switch(coalition: Coalition) -> dict[str, Mask]:
-        return {names[player]: cells[names[player]] for player in coalition}
+        return {name: cells[name] for player in coalition for name in groups[player]}
 
-    return names, switch
+    return switch
 
 
 def bit_of(cause: str) -> np.uint64:

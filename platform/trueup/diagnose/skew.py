@@ -10,12 +10,14 @@ import numpy as np
 from trueup.diagnose.drawn import DrawnSplit, DrawnTerm
 from trueup.diagnose.facts import Missing, ServedFacts
 from trueup.diagnose.games import EXACT_PLAYERS, ORDERS, Coalition, shapley
-from trueup.diagnose.metrics import Floats, MetricKind
-from trueup.diagnose.mixing import Mixer, Switch, by_causes, by_features, cells_of
+from trueup.diagnose.metrics import Floats, MetricKind, weighted
+from trueup.diagnose.mixing import Mixer, Switch, by_causes, by_groups, cells_of
 from trueup.diagnose.samples import Draws, Sample, Scored, measure
 from trueup.diagnose.six import OF_PARITY
 
 Progress = Callable[[str], None]
+MOST_FEATURES = 8
+"""Features that stand for themselves in the split by feature."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +70,43 @@ def skew(
         note=_note(len(causes), "causes"),
         counts=True,
     )
-    features, switch = by_features(mixer.cells)
-    values = play(len(features), switch, feature_replicates, "by feature")
+    progress(f"predict each of {len(mixer.cells)} features as served, and all but it")
+    groups = _grouped(mixer, served, lambda predictions: _point(kind, facts.labels, predictions))
+    values = play(len(groups), by_groups(mixer.cells, groups), feature_replicates, "by feature")
     by_feature = DrawnSplit(
         "feature",
         tuple(
-            DrawnTerm(name, draws, cells=int(mixer.cells[name].sum()), of=facts.compared.get(name, facts.num_rows))
-            for name, draws in zip(features, values, strict=True)
+            DrawnTerm(
+                group[0] if len(group) == 1 else f"{len(group)} other features",
+                draws,
+                cells=sum(int(mixer.cells[name].sum()) for name in group),
+                of=sum(facts.compared.get(name, facts.num_rows) for name in group),
+            )
+            for group, draws in zip(groups, values, strict=True)
         ),
-        note=_note(len(features), "features"),
+        note=_note(len(groups), "features"),
     )
     return Skew(mixer.base, served, by_cause, by_feature, cells)
+
+
+def _grouped(mixer: Mixer, served: Floats, point: Callable[[Floats], float]) -> tuple[tuple[str, ...], ...]:
+    """The features that do most, alone or to all others, each by itself; the rest as one: they would cost most of the
+    time and say next to nothing."""
+    if len(mixer.cells) <= MOST_FEATURES + 1:
+        return tuple((name,) for name in mixer.cells)
+    nothing, everything = point(mixer.base), point(served)
+    weight = {}
+    for name, mask in mixer.cells.items():
+        alone = point(mixer.predictions({name: mask})) - nothing
+        without = {other: cells for other, cells in mixer.cells.items() if other != name}
+        weight[name] = abs(alone) + abs(everything - point(mixer.predictions(without)))
+    first = sorted(weight, key=lambda name: (-weight[name], name))[:MOST_FEATURES]
+    rest = tuple(name for name in mixer.cells if name not in first)
+    return (*((name,) for name in mixer.cells if name in first), rest)
+
+
+def _point(kind: MetricKind, labels: Floats, predictions: Floats) -> float:
+    return float(weighted(kind, labels, predictions, lambda rows: np.ones((1, len(rows))))[0])
 
 
 def _scored(labels: Floats, predictions: Floats) -> Scored:

@@ -15,6 +15,10 @@ LabelState = Literal["mature", "early", "immature", "missing"]
 early: known, though more of its kind may still come: the delay is not over. immature: not known, the delay is not over:
 this is no negative. missing: not known though the delay is over."""
 
+Absent = Literal["unknown", "zero"]
+"""What a row without an outcome means once its delay is over. unknown: it is left out, and counted. zero: nothing came
+of it, as where only clicks are reported."""
+
 LABEL_STATES: tuple[LabelState, ...] = get_args(LabelState)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from trueup.eventlog.labelled import Absent
+
 Kind = Literal["mean", "ratio", "model"]
 """mean: what `value` is on average, of a unit. ratio: the sum of `value` by the sum of `denominator`, both of a unit
 (its standard error by the delta method). model: how good the predictions are that were answered, row by row."""
@@ -15,10 +17,6 @@ Value = Literal["outcome", "squared_error", "log_loss", "correct"]
 then: (p - y)^2, -log of the probability given to y in nats, or whether p >= `threshold` is y."""
 
 Goal = Literal["increase", "decrease"]
-
-Absent = Literal["unknown", "zero"]
-"""What a row without an outcome means once its delay is over. unknown: it is left out, and counted. zero: nothing came
-of it, as where only clicks are reported."""
 
 ModelScore = Literal["auc", "log_loss", "brier", "calibration", "accuracy", "precision", "recall"]
 

@@ -17,11 +17,10 @@ from trueup.diagnose.evidence.places import Places
 from trueup.diagnose.evidence.promised import Promised
 from trueup.diagnose.facts import Known, Missing, ServedFacts, Texts
 from trueup.errors import InputError, TrueupError
-from trueup.eventlog.labelled import LABEL_STATES
+from trueup.eventlog.labelled import LABEL_STATES, Absent
 from trueup.eventlog.logged import LoggedRows
 from trueup.eventlog.outcomes import Outcomes, join
 from trueup.eventlog.records import LOG_TIMESTAMP, MODEL, MODEL_VERSION, PREDICTION, REQUEST_ID, ROLE, ROW, UNIT
-from trueup.experiments.metric import Absent
 from trueup.frame import FeatureFrame
 from trueup.parity.compare import Outcome, add_counts
 from trueup.parity.evidence.cases import Log, comparable, served_case
@@ -67,6 +66,8 @@ class _Part:
     mismatches: Mapping[str, npt.NDArray[np.bool_]]
 
 
+_TOLD = ("duplicates", "restated", "ambiguous", "not yet known")
+"""Of the outcomes. What has no row here may be another model's, or of another time."""
 MOST_LEVELS = 12
 MOST_COLUMNS = 2
 """Segments that are looked at when none is asked for."""
@@ -142,7 +143,7 @@ def _with_outcome(chunk: LoggedRows, wanted: Wanted, counts: dict[str, int]) -> 
     for at, state in enumerate(LABEL_STATES):
         counts[f"rows {state}"] = counts.get(f"rows {state}", 0) + int((joined.states == at).sum())
     for name, count in joined.counts.items():
-        if not name.startswith("rows "):
+        if name in _TOLD and count:
             counts[f"outcomes {name}"] = counts.get(f"outcomes {name}", 0) + count
     predicted = np.asarray(chunk.labels.column(PREDICTION).combine_chunks().is_valid())
     known = np.isfinite(joined.values)
