@@ -166,10 +166,7 @@ def _skew(step: Step) -> Iterator[str]:
         yield f"{_capital(_phrase(term.name))} explain {signed(term.effect.value)} of the {signed(step.effect.value)}."
     top = features.terms[0]
     if top.cells is not None and top.of:
-        yield (
-            f"{top.cells / top.of:.0%} of `{top.name}` values differ, which alone is {signed(top.effect.value)}; "
-            f"{counted(len(features.terms), 'feature')} of the model differ in some row."
-        )
+        yield (f"{top.cells / top.of:.0%} of `{top.name}` values differ, which is {signed(top.effect.value)} of it.")
 
 
 def _serving(step: Step, facts: Facts) -> Iterator[str]:
