@@ -19,6 +19,7 @@ from trueup.cli.env import env
 from trueup.cli.gate import gate
 from trueup.cli.materialize import materialize
 from trueup.cli.options import CHECK_FAILED, COULD_NOT_RUN, Json, LedgerPath, Repo, TrackingUri, print_json, print_table
+from trueup.cli.outcomes import outcomes
 from trueup.cli.parity import parity
 from trueup.cli.promotion import promote, rollback
 from trueup.console import errors
@@ -52,6 +53,7 @@ app.command()(rollback)
 app.command()(diagnose)
 app.add_typer(gate, name="gate")
 app.add_typer(parity, name="parity")
+app.add_typer(outcomes, name="outcomes")
 app.add_typer(contract, name="contract")
 app.add_typer(env, name="env")
 

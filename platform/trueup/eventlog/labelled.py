@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from trueup.eventlog.records import MODEL, MODEL_VERSION
 
 LabelState = Literal["mature", "early", "immature", "missing"]
 """mature: the outcome is known and the row's delay is over (or it is over, nothing came, and absent means zero).
@@ -40,3 +42,12 @@ class Labelled:
     def where(self, *states: LabelState) -> npt.NDArray[np.bool_]:
         """Which rows are in one of these states."""
         return np.isin(self.states, [LABEL_STATES.index(state) for state in states])
+
+    def by_model(self) -> Iterator[dict[str, str | int]]:
+        """Model, version, and how many of its rows are in each state; sorted."""
+        names = self.rows.select([MODEL, MODEL_VERSION]).to_pylist()
+        pairs = [(str(each[MODEL]), str(each[MODEL_VERSION])) for each in names]
+        for pair in sorted(set(pairs)):
+            mine = np.fromiter((each == pair for each in pairs), np.bool_, len(pairs))
+            counts = np.bincount(self.states[mine], minlength=len(LABEL_STATES)).tolist()
+            yield {"model": pair[0], "version": pair[1], **dict(zip(LABEL_STATES, counts, strict=True))}

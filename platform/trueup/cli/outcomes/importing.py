@@ -1,0 +1,128 @@
+"""`trueup outcomes import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from trueup.cli.options import CHECK_FAILED, Json, instant, print_json
+from trueup.cli.parity.place import LogPath
+from trueup.console import output, step
+from trueup.errors import InputError
+
+if TYPE_CHECKING:
+    from trueup.eventlog.instants import Unit
+
+OutcomesFolder = Annotated[
+    Path | None, typer.Option("--outcomes", help="Where outcomes are kept [TRUEUP_OUTCOMES, default: build/outcomes].")
+]
+
+
+def import_(
+    source: Annotated[
+        str, typer.Argument(help="A Parquet, CSV or JSON file, a directory, a glob, or an http(s) address.")
+    ],
+    outcome: Annotated[str, typer.Option("--outcome", help="What the values are of, such as late or revenue.")],
+    value: Annotated[
+        str | None, typer.Option(help="Column with the value; default: named as the outcome, or `value`.")
+    ] = None,
+    request_id: Annotated[
+        str | None, typer.Option("--request-id", help="Column with the request's id; default: request_id.")
+    ] = None,
+    row: Annotated[
+        str | None, typer.Option(help="Column with the row's number in its request; default: row, or 0.")
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="Join by entity instead: KEY or KEY=COLUMN, the names of the request's fields."),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="With --key: column with the instant of the request; default: event_timestamp.")
+    ] = None,
+    within: Annotated[
+        str, typer.Option(help="With --key: how long before that instant the row may have been served, such as 30m.")
+    ] = "0s",
+    known_at: Annotated[
+        str | None,
+        typer.Option("--known-at", help="Column that says when the outcome was known; default: known_at, or now."),
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="Of instants that are numbers since 1970: s, ms, us or ns.")] = None,
+    outcomes: OutcomesFolder = None,
+    log: LogPath = None,
+    now: Annotated[str | None, typer.Option(help="The import's instant; default: the present.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Keep what became of served rows, and say how many of them it fits.
+
+    By request id, or by entity and time: then the newest row of the entity that was served at or before the instant is
+    meant. The same file twice changes nothing. An address is asked with TRUEUP_OUTCOMES_TOKEN as bearer token, where it
+    is set.
+
+    Exits 0 when it fits served rows, 1 when it was kept and fits none, 2 when it could not be read.
+
+    Example: trueup outcomes import outcomes.parquet --outcome late --request-id flight_id --known-at created
+    """
+    from trueup.eventlog.outcomes.fit import fit_to_log
+    from trueup.eventlog.outcomes.kept import Outcomes, check_name, keep_outcomes
+    from trueup.eventlog.outcomes.normalise import Columns, normalise
+    from trueup.eventlog.outcomes.sources import read_source
+    from trueup.instants import parse_duration, utc_now
+    from trueup.settings import Settings
+
+    settings = Settings()
+    check_name(outcome)
+    if unit not in (None, "s", "ms", "us", "ns"):
+        raise InputError("unit", f"unit: {unit!r} is not one of s, ms, us, ns.")
+    columns = Columns(
+        value=value,
+        request_id=request_id,
+        row=row,
+        keys=_keys(key),
+        at=at,
+        within=parse_duration(within, field="within"),
+        known_at=known_at,
+        unit=cast("Unit | None", unit),
+    )
+    present = instant("now", now) or utc_now()
+    with step(f"import {outcome}"):
+        found = normalise(read_source(source), outcome, columns, now=present)
+        kept = keep_outcomes(outcomes or settings.outcomes, outcome, found.table)
+        fit = fit_to_log(log or settings.log_dir, Outcomes(outcome, found.table), now=present)
+    if as_json:
+        print_json(
+            {
+                "outcome": outcome,
+                "rows": found.table.num_rows,
+                "keyed_by": found.by,
+                "file": str(kept.path),
+                "new": kept.new,
+                "without_time_zone": found.naive,
+                "log": None if fit is None else fit,
+            }
+        )
+    else:
+        said = "kept" if kept.new else "was there already:"
+        output.print(f"{found.table.num_rows:,} outcomes by {found.by}, {said} {kept.path}", soft_wrap=True)
+        if found.naive:
+            output.print(f"{found.naive:,} instants had no time zone and were read as UTC.")
+        if fit is None:
+            output.print(f"There is no served log at {log or settings.log_dir} to compare them with yet.")
+        else:
+            output.print(", ".join(f"{name} {count:,}" for name, count in fit.items()))
+    if fit is not None and not fit["matched"]:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _keys(given: list[str] | None) -> dict[str, str] | None:
+    """`KEY=COLUMN`, or `KEY` for a column of that name."""
+    if not given:
+        return None
+    found = {}
+    for text in given:
+        name, equals, column = text.partition("=")
+        if not name or (equals and not column):
+            raise InputError("key", f"key: {text!r} is neither KEY nor KEY=COLUMN.")
+        found[name] = column or name
+    return found
