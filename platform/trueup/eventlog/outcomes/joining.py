@@ -125,12 +125,12 @@ def _by_entity(
     rows = connection.sql(
         """
         WITH asked AS (
-            SELECT DISTINCT keys, at, request, number FROM requests JOIN entities USING (place)
+            SELECT DISTINCT keys, "at", request, number FROM requests JOIN entities USING (place)
         ), near AS (
-            SELECT outcome, value, known_at, asked.request, asked.number, asked.at,
-                rank() OVER (PARTITION BY outcome ORDER BY asked.at DESC) AS nearest
+            SELECT outcome, value, known_at, asked.request, asked.number, asked."at",
+                rank() OVER (PARTITION BY outcome ORDER BY asked."at" DESC) AS nearest
             FROM timed JOIN asked ON timed.keys = asked.keys
-                AND asked.at <= timed.at AND asked.at >= timed.at - to_microseconds(coalesce(timed.within, 0))
+                AND asked."at" <= timed."at" AND asked."at" >= timed."at" - to_microseconds(coalesce(timed.within, 0))
         ), chosen AS (SELECT *, count(*) OVER (PARTITION BY outcome) AS alike FROM near WHERE nearest = 1)
         SELECT
             CASE WHEN alike = 1 THEN request END AS request, min(number)::INTEGER AS number,

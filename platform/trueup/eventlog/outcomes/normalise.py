@@ -24,8 +24,8 @@ class Columns:
     """Which column of the source is what; None: the first of the usual names that is there.
 
     By request: request_id, and row (0 without one). By entity: keys (join key -> column) and at, the instant the
-    outcome is of; the row served at most `within` before it is meant. known_at: when the value became known; without such a
-    column, at the import's own instant. unit: of instants that are numbers since 1970.
+    outcome is of; the row served at most `within` before it is meant. known_at: when the value became known; without
+    such a column, at the import's own instant. unit: of instants that are numbers since 1970.
     """
 
     value: str | None = None
