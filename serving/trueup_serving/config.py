@@ -23,7 +23,8 @@ from pydantic_settings import (
 from trueup.errors import InputError
 from trueup.eventlog.serving_version import Fallback, ServingVersion
 from trueup.eventlog.writer import LogLimits
-from trueup.experiments.design import Design, Variant
+from trueup.experiments.design import Portfolio
+from trueup.experiments.toml import ExperimentTable, load_experiment
 from trueup.settings import Settings
 from trueup.toml_files import read_toml
 
@@ -42,25 +43,6 @@ EnvironmentCheck = Literal["off", "warn", "refuse"]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class VariantConfig(_Section):
-    """See `trueup.experiments.design.Variant`."""
-
-    name: str
-    model: str
-    alias: str = "champion"
-    weight: int
-
-
-class ExperimentConfig(_Section):
-    """See `trueup.experiments.design.Design`. A server of one model is an experiment with one variant."""
-
-    name: str
-    unit: str
-    salt: str
-    shadow: bool = False
-    variants: tuple[VariantConfig, ...]
 
 
 class LogConfig(_Section):
@@ -130,28 +112,31 @@ class ServingConfig(BaseSettings):
     """The gate's key; its public half is enough. An alias whose model has no valid verdict is refused."""
     allow_unverified: bool = False
     """Serve such a model all the same, without a key any model, and say so in /readyz. For development."""
-    experiment: ExperimentConfig
+    experiment: ExperimentTable | None = None
+    """The one experiment, written into the server's own settings."""
+    experiments: tuple[Path, ...] = ()
+    """Or files with one experiment each, relative to the settings' file; several share a layer."""
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()
     server: ServerConfig = ServerConfig()
 
     @property
-    def design(self) -> Design:
-        """Raises InputError for weights, names or a unit that cannot be."""
-        experiment = self.experiment
-        return Design(
-            name=experiment.name,
-            unit=experiment.unit,
-            salt=experiment.salt,
-            variants=tuple(Variant(item.name, item.model, item.alias, item.weight) for item in experiment.variants),
-            shadow=experiment.shadow,
-        )
+    def design(self) -> Portfolio:
+        """The experiments. Raises InputError for weights, names, layers or units that cannot be, and for none."""
+        if self.experiment is not None and self.experiments:
+            raise InputError(
+                "experiments",
+                "experiments: there is an [experiment] in the settings too; name it in a file of its own.",
+            )
+        if self.experiment is not None:
+            return Portfolio((self.experiment.experiment(),))
+        return Portfolio(tuple(load_experiment(path) for path in self.experiments))
 
     @property
     def log_limits(self) -> LogLimits:
         """Raises InputError for limits under which a request of `max_rows` rows could never be logged."""
         limits = LogLimits(self.log.queue_rows, self.log.batch_rows, self.log.batch_seconds)
-        models = len(self.experiment.variants) if self.experiment.shadow else 1
+        models = len(self.design.variants) if self.design.shadow else 1
         if limits.queue_rows < self.limits.max_rows * models:
             raise InputError(
                 "log.queue_rows",
@@ -184,7 +169,9 @@ def load_config(
     path: Path | None = None, overrides: Mapping[str, Any] | None = None, *, env: Mapping[str, str] = os.environ
 ) -> ServingConfig:
     """Settings of the file, the environment and `overrides`, the later winning. InputError names the setting."""
-    data = read_toml(path, field="config", what=f"config: {path}") if path is not None else {}
+    data = dict(read_toml(path, field="config", what=f"config: {path}")) if path is not None else {}
+    if path is not None and isinstance(data.get("experiments"), list):
+        data["experiments"] = [path.parent / str(item) for item in data["experiments"]]
     _check_names(env)
 
     class FromFile(ServingConfig):

@@ -62,7 +62,14 @@ class Loader:
         store = self._store()
         models = [self.model(variant, self.resolve(variant), store) for variant in self._design.variants]
         contracts = {model.contract.hash: model.contract for model in models}
-        log = LogWriter(self._config.log_dir, contracts.values(), self._limits, serving=self._config.version())
+        splits = {each.hash: each.split() for each in self._design.experiments}
+        log = LogWriter(
+            self._config.log_dir,
+            contracts.values(),
+            self._limits,
+            serving=self._config.version(),
+            experiments=splits,
+        )
         return Service(
             self._design,
             models,

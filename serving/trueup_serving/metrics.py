@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trueup.eventlog.serving_version import ServingVersion
 from trueup.eventlog.writer import LogWriter
+from trueup.experiments.design import EXPOSURES
 from trueup_serving.following import Current
 from trueup_serving.request_ids import HEADER, request_id_of
 from trueup_serving.service import Answer
@@ -49,24 +50,36 @@ class Metrics:
             ["experiment", "variant"],
             registry=self.registry,
         )
+        self.exposures = Counter(
+            "trueup_exposures",
+            "Rows answered, by how they met the experiment: assigned, or outside of it and why.",
+            ["experiment", "exposure"],
+            registry=self.registry,
+        )
         self.overloaded = Counter(
             "trueup_overloaded_requests",
             "Requests refused because as many as the server takes were under way.",
             registry=self.registry,
         )
-        self._experiment = service.design.name
-        for name in service.models:
-            self.assignments.labels(self._experiment, name)  # present from the start, at 0
-            self.fallbacks.labels(self._experiment, name)
+        for experiment in service.design.experiments:
+            for variant in experiment.variants:
+                self.assignments.labels(experiment.name, variant.name)  # present from the start, at 0
+                self.fallbacks.labels(experiment.name, variant.name)
+            for exposure in EXPOSURES:
+                self.exposures.labels(experiment.name, exposure)
         self.registry.register(_LogCollector(service.log))
         self.registry.register(_ServedCollector(current, version))
 
     def count(self, answers: Iterable[Answer]) -> None:
         """Rows that were answered."""
-        for (variant, fallback), rows in Tally((each.model.variant.name, each.fallback) for each in answers).items():
-            self.assignments.labels(self._experiment, variant).inc(rows)
+        answers = tuple(answers)
+        counted = Tally((each.experiment, each.model.variant.name, each.fallback) for each in answers)
+        for (experiment, variant, fallback), rows in counted.items():
+            self.assignments.labels(experiment, variant).inc(rows)
             if fallback:
-                self.fallbacks.labels(self._experiment, variant).inc(rows)
+                self.fallbacks.labels(experiment, variant).inc(rows)
+        for (experiment, exposure), rows in Tally((each.experiment, each.exposure) for each in answers).items():
+            self.exposures.labels(experiment, exposure).inc(rows)
 
 
 class _LogCollector(Collector):

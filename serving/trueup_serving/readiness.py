@@ -104,6 +104,7 @@ class Ready(BaseModel):
 
     status: Literal["ready", "degraded", "unavailable"]
     experiment: str
+    experiments: dict[str, str] = Field(description="Name -> hash of the split, which each logged row names.")
     shadow: bool
     variants: list[ReadyVariant]
     log: ReadyLog
@@ -122,6 +123,7 @@ def ready_of(current: Current, config: ServingConfig) -> Ready:
     return Ready(
         status="unavailable" if not readiness.ready else "degraded" if degraded else "ready",
         experiment=service.design.name,
+        experiments={each.name: each.hash for each in service.design.experiments},
         shadow=service.design.shadow,
         variants=[
             ReadyVariant(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import ContractError, ModelError, StoreError, UnavailableError
-from trueup.eventlog.records import Role, Scores, ServedRows, input_fields
+from trueup.eventlog.records import Exposed, Role, Scores, ServedRows, input_fields
 from trueup.eventlog.serving_version import Fallback
 from trueup.eventlog.writer import LogState, LogWriter
-from trueup.experiments.assign import assign, unit_text
-from trueup.experiments.design import Design, Variant
+from trueup.experiments.assign import Assignment, assign_among, unit_text
+from trueup.experiments.design import Experiment, Exposure, Portfolio, Variant
 from trueup.features.online import OnlineReader
 from trueup.frame import FeatureFrame
 from trueup.models.bundle import Bundle
@@ -56,11 +56,14 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Answer:
-    """One row's prediction, by the model of the variant its unit is assigned to. fallback: no feature was looked up."""
+    """One row's prediction, by the model of the variant its unit is assigned to. fallback: no feature was looked up.
+    experiment, exposure: how the row met the experiments."""
 
     prediction: float
     model: ServedModel
     fallback: bool = False
+    experiment: str = ""
+    exposure: Exposure = "assigned"
 
 
 @dataclass(frozen=True)
@@ -91,16 +94,16 @@ class RowError(Exception):
 
 
 class Service:
-    """Serves one experiment with the models it was made with; others are another service (see `following`).
+    """Serves its experiments with the models it was made with; others are another service (see `following`).
 
-    models: one for each variant of the design. readers: contract hash -> reader, one for each contract of the
+    models: one for each variant of the experiments. readers: contract hash -> reader, one for each contract of the
     models. log: started. ping: raises StoreError when the online store does not answer. fallback: what to do then.
     ticks: monotonic seconds.
     """
 
     def __init__(
         self,
-        design: Design,
+        design: Portfolio,
         models: Sequence[ServedModel],
         readers: Mapping[str, OnlineReader],
         log: LogWriter,
@@ -120,6 +123,7 @@ class Service:
         self._by_contract: dict[str, dict[Ref, ServedModel]] = {}
         for model in models:
             self._by_contract.setdefault(model.contract.hash, {}).setdefault(model.ref, model)
+        self._watched = {each.name: frozenset(self._watching(each)) for each in design.experiments}
 
     def predict(
         self, rows: Sequence[Row], request_id: str, now: datetime, *, arrived: float | None = None
@@ -132,13 +136,18 @@ class Service:
         fallback is `refuse`), InputError, RowError.
         """
         units = tuple(unit_text(row[self.design.unit]) for row in rows)
-        assigned = tuple(self.models[assign(self.design, unit).name] for unit in units)
+        assignments = tuple(assign_among(self.design, unit, now) for unit in units)
+        assigned = tuple(self.models[each.variant.name] for each in assignments)
+        scoring = [
+            self._watched[each.experiment.name] | {model.ref} for each, model in zip(assignments, assigned, strict=True)
+        ]
         served = []
         for contract_hash, models in self._by_contract.items():
-            wanted = [at for at in range(len(rows)) if self.design.shadow or assigned[at].ref in models]
+            wanted = [at for at, refs in enumerate(scoring) if not refs.isdisjoint(models)]
             if not wanted:
                 continue
             inputs, frame, fallback = self._read_or_fall_back(contract_hash, rows, wanted, now, arrived, request_id)
+            answering = [assigned[at].ref for at in wanted]
             served.append(
                 ServedRows(
                     contract=self.readers[contract_hash].contract,
@@ -153,9 +162,10 @@ class Service:
                     scores=tuple(
                         scores
                         for model in models.values()
-                        if (scores := self._score(model, frame, [assigned[at].ref for at in wanted]))
+                        if (scores := _score(model, frame, answering, [scoring[at] for at in wanted]))
                     ),
                     fallback=fallback,
+                    exposed=tuple(_exposed(assignments[at]) for at in wanted),
                 )
             )
         answers = {
@@ -167,14 +177,18 @@ class Service:
         for item in served:
             self.log.offer(item)
         found = [answers[at, model.ref] for at, model in enumerate(assigned)]
-        return tuple(Answer(said, model, fallback) for (said, fallback), model in zip(found, assigned, strict=True))
+        return tuple(
+            Answer(said, model, fallback, each.experiment.name, each.exposure)
+            for (said, fallback), model, each in zip(found, assigned, assignments, strict=True)
+        )
 
     def features(
         self, rows: Sequence[Row], now: datetime, variant: str | None = None, *, arrived: float | None = None
     ) -> tuple[tuple[ServedModel, FeatureFrame], ...]:
         """Each row's features, a frame of one row each, under one variant's contract or, without one, its own's."""
         named = self.models[variant] if variant is not None else None
-        chosen = [named or self.models[assign(self.design, unit_text(row[self.design.unit])).name] for row in rows]
+        units = [unit_text(row[self.design.unit]) for row in rows]
+        chosen = [named or self.models[assign_among(self.design, unit, now).variant.name] for unit in units]
         frames: dict[int, FeatureFrame] = {}
         for contract_hash in self._by_contract:
             wanted = [at for at, model in enumerate(chosen) if model.contract.hash == contract_hash]
@@ -235,14 +249,28 @@ class Service:
         except ContractError as error:
             raise RowError(_failing_rows(read, keys, wanted, now, error)) from error
 
-    def _score(self, model: ServedModel, frame: FeatureFrame, assigned: Sequence[Ref]) -> Scores | None:
-        roles: tuple[Role, ...] = tuple("answer" if ref == model.ref else "shadow" for ref in assigned)
-        positions = tuple(at for at, role in enumerate(roles) if role == "answer" or self.design.shadow)
-        if not positions:
-            return None
-        name, version = model.ref
-        mine = frame if len(positions) == frame.num_rows else _take(frame, positions)
-        return Scores(name, version, positions, tuple(roles[at] for at in positions), predict(model.bundle, mine))
+    def _watching(self, experiment: Experiment) -> Iterator[Ref]:
+        """Models that score each row of an experiment, whoever answers it."""
+        for variant in experiment.variants:
+            if experiment.shadow or variant.shadow:
+                yield self.models[variant.name].ref
+
+
+def _score(
+    model: ServedModel, frame: FeatureFrame, assigned: Sequence[Ref], scoring: Sequence[frozenset[Ref]]
+) -> Scores | None:
+    """assigned, scoring: of each row of the frame, whose model answers and whose models score it."""
+    positions = tuple(at for at, refs in enumerate(scoring) if model.ref in refs)
+    if not positions:
+        return None
+    roles: tuple[Role, ...] = tuple("answer" if assigned[at] == model.ref else "shadow" for at in positions)
+    name, version = model.ref
+    mine = frame if len(positions) == frame.num_rows else _take(frame, positions)
+    return Scores(name, version, positions, roles, predict(model.bundle, mine))
+
+
+def _exposed(assignment: Assignment) -> Exposed:
+    return Exposed(assignment.experiment.name, assignment.experiment.hash, assignment.exposure)
 
 
 def predict(bundle: Bundle, frame: FeatureFrame) -> npt.NDArray[np.float64]:

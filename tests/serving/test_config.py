@@ -65,10 +65,11 @@ def test_what_the_server_is_not_told_it_takes_from_trueups_own_settings(
 @pytest.mark.parametrize(
     ("text", "field", "says"),
     [
-        ("", "experiment", "Field required"),
+        ("", "experiments", "no model answers"),
         (TEXT + "surprise = 1\n", "log.surprise", "not permitted"),
         (TEXT.replace("weight = 1", "weight = 0.5"), "experiment.variants.0.weight", "valid integer"),
-        (TEXT.replace("weight = 1", "wieght = 1"), "experiment.variants.0.weight", "Field required"),
+        (TEXT.replace("weight = 1", "wieght = 1"), "experiment.variants.0.wieght", "not permitted"),
+        (TEXT.replace("weight = 1", ""), "experiment.variants.0", "has no weight"),
         (TEXT.replace("weight = 1", "weight = 0"), "variants", "add up to 0"),
         (TEXT.replace('unit = "flight"', 'unit = ""'), "unit", "unit is empty"),
         (TEXT.replace("batch_rows = 10", "batch_rows = 0"), "batch_rows", "not between 1 and"),

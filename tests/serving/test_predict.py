@@ -13,7 +13,7 @@ from tests.serving.world import NOON, PLANES, World, entity
 
 from trueup.eventlog.layout import log_directory
 from trueup.eventlog.reader import read_serving
-from trueup.experiments.assign import assign
+from trueup.experiments.assign import assign_among
 from trueup.features.online import OnlineReader
 from trueup.frame import Status
 from trueup.instants import parse_instant
@@ -68,7 +68,7 @@ def test_the_variant_is_the_units_whatever_else_the_row_says(server: Live) -> No
     design = server.service.design
     units = [f"unit {number}" for number in range(40)] + [7, -(2**63)]
     answered = server.predict([entity(flight=unit, tailnum=None) for unit in units]).json()["predictions"]
-    assert [item["variant"] for item in answered] == [assign(design, str(unit)).name for unit in units]
+    assert [item["variant"] for item in answered] == [assign_among(design, str(unit)).variant.name for unit in units]
 
 
 def test_the_caller_names_its_request_or_gets_a_name_for_it(server: Live) -> None:
@@ -119,7 +119,7 @@ def test_features_are_those_of_the_variant_asked_for(serve: Serve, world: World)
         assert {tuple(row["features"]) for row in rows} == {contract.columns}
     assigned = live.features([entity(number) for number in range(20)]).json()["rows"]
     assert [row["variant"] for row in assigned] == [
-        assign(live.service.design, f"f-{number}").name for number in range(20)
+        assign_among(live.service.design, f"f-{number}").variant.name for number in range(20)
     ]
 
 

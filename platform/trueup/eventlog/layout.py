@@ -2,9 +2,11 @@
 
     <root>/<feature service>/<contract hash, 12 digits>/contract.json
                                                        /_serving/<hash>.json
+                                                       /_experiments/<hash>.json
                                                        /date=YYYY-MM-DD/<writer>-<number>.parquet
 
-`_serving/` has each serving version that rows name. Readers of Parquet datasets skip names that begin so.
+`_serving/` has each serving version that rows name, `_experiments/` each split of an experiment. Readers of
+Parquet datasets skip names that begin so.
 
 A file appears whole or not at all: it is written under a hidden name in the same directory and renamed.
 """
@@ -19,6 +21,7 @@ from trueup.contracts.contract import FeatureContract
 CONTRACT_FILE = "contract.json"
 SUFFIX = ".parquet"
 SERVING_FOLDER = "_serving"
+EXPERIMENTS_FOLDER = "_experiments"
 _DATE = "date="
 
 
@@ -30,6 +33,11 @@ def log_directory(root: Path, contract: FeatureContract) -> Path:
 def serving_file(directory: Path, version: str) -> Path:
     """Where a contract's log keeps what a serving version says. version: its hash."""
     return directory / SERVING_FOLDER / f"{version}.json"
+
+
+def experiment_file(directory: Path, version: str) -> Path:
+    """Where a contract's log keeps a split that its rows were assigned under. version: its hash."""
+    return directory / EXPERIMENTS_FOLDER / f"{version}.json"
 
 
 def date_directory(day: date) -> str:

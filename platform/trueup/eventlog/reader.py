@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import ContractError, InputError, SourceError
-from trueup.eventlog.layout import CONTRACT_FILE, SUFFIX, parse_date_directory, serving_file
+from trueup.eventlog.layout import CONTRACT_FILE, SUFFIX, experiment_file, parse_date_directory, serving_file
 from trueup.eventlog.records import (
     FEATURE_TIMESTAMP,
     LATER_COLUMNS,
@@ -147,7 +147,15 @@ def read_serving(directory: Path, version: str) -> dict[str, Any]:
 
     Raises SourceError when it is not there, or is not what its hash was taken of.
     """
-    path = serving_file(directory, version)
+    return _named(serving_file(directory, version), version, "serving version")
+
+
+def read_experiment(directory: Path, version: str) -> dict[str, Any]:
+    """The split of an experiment that rows of a contract's log name. version: its hash. Raises as `read_serving`."""
+    return _named(experiment_file(directory, version), version, "split of an experiment")
+
+
+def _named(path: Path, version: str, what: str) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -155,7 +163,7 @@ def read_serving(directory: Path, version: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} cannot be read: {error}.") from error
     if not isinstance(document, dict) or digest(document) != version:
-        raise SourceError(f"{path} is not the serving version it is named for: it was changed.")
+        raise SourceError(f"{path} is not the {what} it is named for: it was changed.")
     return document
 
 

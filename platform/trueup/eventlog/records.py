@@ -42,6 +42,10 @@ FALLBACK = "__fallback"
 """True where the features were not looked up: the online store did not answer, or another server's own reason."""
 SERVING_VERSION = "__serving_version"
 """Hash of the `ServingVersion` the row was served under."""
+EXPOSURE = "__exposure"
+"""Why the unit was answered as it was: `assigned` by its variant, or outside of the experiment (`Exposure`)."""
+EXPERIMENT_VERSION = "__experiment_version"
+"""Hash of the experiment's split (`Experiment.split`) the row was assigned under."""
 
 FEATURE_TIMESTAMP = pa.timestamp("s", tz="UTC")
 """Feast's own type of `view__feature__timestamp`: whole seconds. The exact ones are `__event_timestamp__{view}`."""
@@ -64,8 +68,10 @@ _OUR_COLUMNS = (
     pa.field(UNIT, pa.string()),
     pa.field(FALLBACK, pa.bool_()),
     pa.field(SERVING_VERSION, pa.string()),
+    pa.field(EXPOSURE, pa.string()),
+    pa.field(EXPERIMENT_VERSION, pa.string()),
 )
-LATER_COLUMNS = (FALLBACK, SERVING_VERSION)
+LATER_COLUMNS = (FALLBACK, SERVING_VERSION, EXPOSURE, EXPERIMENT_VERSION)
 """Columns that logs of an older trueup do not have: null there, which is not known."""
 
 
@@ -97,13 +103,24 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Exposed:
+    """How one row met the experiments. experiment: its name. version: hash of its split. exposure: why it was answered
+    as it was."""
+
+    experiment: str
+    version: str
+    exposure: str
+
+
+@dataclass(frozen=True)
 class ServedRows:
     """One request's rows under one contract: what was read for them and what the models said.
 
     instant: the instant the features were read as of (aware, UTC). inputs: the contract's entity and request
     columns, one row per row of `frame`. rows: each row's number in the request. units and variants: what
     the experiment assigned by and to, one for each row. fallback: the online store did not answer, so that every
-    feature of a view is missing.
+    feature of a view is missing. exposed: how each row met the experiments; empty: not known, and `experiment` is all
+    there is.
     """
 
     contract: FeatureContract
@@ -117,6 +134,7 @@ class ServedRows:
     variants: tuple[str, ...]
     scores: tuple[Scores, ...]
     fallback: bool = False
+    exposed: tuple[Exposed, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -234,7 +252,10 @@ def _scored_columns(contract: FeatureContract, served: Sequence[ServedRows], ser
             columns[CONTRACT_HASH] += [contract.hash] * count
             columns[VARIANT] += [item.variants[position] for position in scores.positions]
             columns[ROLE] += scores.roles
-            columns[EXPERIMENT] += [item.experiment] * count
+            exposed = [item.exposed[position] for position in scores.positions] if item.exposed else [None] * count
+            columns[EXPERIMENT] += [item.experiment if each is None else each.experiment for each in exposed]
+            columns[EXPOSURE] += [None if each is None else each.exposure for each in exposed]
+            columns[EXPERIMENT_VERSION] += [None if each is None else each.version for each in exposed]
             columns[UNIT] += [item.units[position] for position in scores.positions]
             columns[FALLBACK] += [item.fallback] * count
             columns[SERVING_VERSION] += [serving] * count

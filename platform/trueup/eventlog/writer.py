@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, date
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -24,7 +25,15 @@ import pyarrow.parquet as pq
 
 from trueup.contracts.contract import FeatureContract
 from trueup.errors import ContractError, InputError, StoreError
-from trueup.eventlog.layout import CONTRACT_FILE, SUFFIX, date_directory, hidden, log_directory, serving_file
+from trueup.eventlog.layout import (
+    CONTRACT_FILE,
+    SUFFIX,
+    date_directory,
+    experiment_file,
+    hidden,
+    log_directory,
+    serving_file,
+)
 from trueup.eventlog.records import ServedRows, to_table
 from trueup.eventlog.serving_version import ServingVersion
 from trueup.instants import Clock, utc_now
@@ -84,7 +93,8 @@ class LogWriter:
 
     contracts: every contract rows will be offered under. Raises StoreError where the directory cannot be
     written, ContractError where it holds another contract's rows. Several processes may write to one root.
-    serving: the settings the rows are served under; each row names it, and it is kept beside them. clock: only names
+    serving: the settings the rows are served under; each row names it, and it is kept beside them. experiments: hash ->
+    split that rows are assigned under, kept likewise. clock: only names
     the files. name: tells this writer's files from others'.
     """
 
@@ -95,6 +105,7 @@ class LogWriter:
         limits: LogLimits | None = None,
         *,
         serving: ServingVersion | None = None,
+        experiments: Mapping[str, Mapping[str, Any]] | None = None,
         clock: Clock = utc_now,
         name: str | None = None,
         write: WriteFile | None = None,
@@ -102,6 +113,7 @@ class LogWriter:
         self.root = root
         self.limits = limits or LogLimits()
         self.serving = serving
+        self._experiments = experiments or {}
         self._contracts: Mapping[str, FeatureContract] = {contract.hash: contract for contract in contracts}
         # Sorts by start, and no two processes share it.
         self._name = name or f"{clock().astimezone(UTC):%Y%m%dT%H%M%S}Z-{uuid4().hex[:12]}"
@@ -147,7 +159,7 @@ class LogWriter:
         if self._thread is not None:
             return
         for contract in self._contracts.values():
-            _prepare(log_directory(self.root, contract), contract, self.serving)
+            _prepare(log_directory(self.root, contract), contract, self.serving, self._experiments)
         # A daemon: a process that dies without `close` must not hang on its log.
         self._thread = threading.Thread(target=self._run, name="trueup-eventlog", daemon=True)
         self._thread.start()
@@ -157,7 +169,7 @@ class LogWriter:
         if contract.hash in self._contracts:
             return
         if self._thread is not None:
-            _prepare(log_directory(self.root, contract), contract, self.serving)
+            _prepare(log_directory(self.root, contract), contract, self.serving, self._experiments)
         self._contracts = {**self._contracts, contract.hash: contract}  # in one step: the log's thread reads it
 
     def offer(self, served: ServedRows) -> bool:
@@ -275,8 +287,13 @@ def _by_file(batch: Sequence[ServedRows]) -> list[tuple[str, date, list[ServedRo
     return [(contract, day, served) for (contract, day), served in groups.items()]
 
 
-def _prepare(directory: Path, contract: FeatureContract, serving: ServingVersion | None) -> None:
-    """Makes the directory with its contract and the serving version; an equal contract that stands there stays."""
+def _prepare(
+    directory: Path,
+    contract: FeatureContract,
+    serving: ServingVersion | None,
+    experiments: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Makes the directory with its contract, the serving version and the splits; an equal contract there stays."""
     path = directory / CONTRACT_FILE
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -288,6 +305,10 @@ def _prepare(directory: Path, contract: FeatureContract, serving: ServingVersion
             kept = serving_file(directory, serving.hash)
             kept.parent.mkdir(exist_ok=True)
             _write_json(kept, serving.to_json())
+        for version, split in experiments.items():
+            kept = experiment_file(directory, version)
+            kept.parent.mkdir(exist_ok=True)
+            _write_json(kept, split)
     except OSError as error:
         raise StoreError(
             f"the event log cannot be written to {directory}: {error.strerror or error}.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from trueup.errors import InputError
 from trueup.eventlog.labelled import Absent
 
 Kind = Literal["mean", "ratio", "model"]
@@ -26,8 +27,9 @@ class Metric:
     """outcome: name of the imported outcome it is made of. delay: how long after a request its outcome may come; until
     then its row is immature, and counts as nothing. covariate: a column of the served log (a feature, such as
     `route_history__late_share`) that no variant can have changed, for CUPED. threshold: from which probability on a
-    prediction says yes. max_regression: of a guardrail, how much worse than the control, relative (0.02 is 2 %), it may
-    be; None: it is no guardrail. score: of kind `model`.
+    prediction says yes. denominator: of kind `ratio`, the outcome that the sum is divided by, or `rows`, their number.
+    max_regression: of a guardrail, how much worse than the control, relative (0.02 is 2 %), it may be; None: it is no
+    guardrail. score: of kind `model`.
     """
 
     name: str
@@ -42,6 +44,15 @@ class Metric:
     threshold: float = 0.5
     max_regression: float | None = None
     score: ModelScore | None = None
+
+    def __post_init__(self) -> None:
+        for wanted, field in (("ratio", "denominator"), ("model", "score")):
+            there = getattr(self, field) is not None
+            if there != (self.kind == wanted):
+                said = "needs one" if not there else f"is only of kind {wanted!r}"
+                raise InputError(field, f"metric {self.name!r} of kind {self.kind!r}: {field} {said}.")
+        if self.kind == "model" and self.covariate is not None:
+            raise InputError("covariate", f"metric {self.name!r}: a model's score takes no covariate.")
 
     @property
     def guardrail(self) -> bool:

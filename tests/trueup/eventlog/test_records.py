@@ -54,6 +54,8 @@ def test_a_row_says_who_was_served_what_by_whom_and_when() -> None:
         "__unit": "a-0",
         "__fallback": False,
         "__serving_version": "5" * 64,
+        "__exposure": None,
+        "__experiment_version": None,
         "__event_timestamp__route": NOON - timedelta(days=3),
         "__event_timestamp__plane": datetime(1969, 12, 31, 23, 59, 58, 500_000, tzinfo=UTC),
     }

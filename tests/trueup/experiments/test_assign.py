@@ -15,14 +15,14 @@ from tests.golden import assignment as golden
 
 from trueup.errors import InputError
 from trueup.experiments.assign import assign, position, unit_text
-from trueup.experiments.design import Design, Variant
+from trueup.experiments.design import Experiment, Variant
 
 UNITS = [f"flight {number}" for number in range(20_000)]
 
 
 def _shares(salt: str, weights: tuple[int, ...]) -> list[float]:
     design = golden.design(salt, weights)
-    answers = [assign(design, unit).name for unit in UNITS]
+    answers = [assign(design, unit).variant.name for unit in UNITS]
     return [answers.count(variant.name) / len(UNITS) for variant in design.variants]
 
 
@@ -57,7 +57,7 @@ def test_positions_are_uniform_over_the_whole_range() -> None:
 
 def test_experiments_with_different_salts_assign_independently() -> None:
     one, two = (golden.design(salt, (50, 50)) for salt in ("one", "two"))
-    same = sum(assign(one, unit).name == assign(two, unit).name for unit in UNITS)
+    same = sum(assign(one, unit).variant.name == assign(two, unit).variant.name for unit in UNITS)
     assert abs(same / len(UNITS) - 0.5) <= 5 * math.sqrt(0.25 / len(UNITS))
 
 
@@ -73,15 +73,15 @@ def test_a_variant_of_weight_zero_gets_no_unit() -> None:
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.integers(1, 99), st.integers(1, 99))
 def test_a_greater_weight_only_moves_units_towards_it(unit: str, weight: int, other: int) -> None:
     low, high = sorted((weight, other))
-    before = assign(golden.design("salt", (low, 100 - low)), unit).name
-    after = assign(golden.design("salt", (high, 100 - high)), unit).name
+    before = assign(golden.design("salt", (low, 100 - low)), unit).variant.name
+    after = assign(golden.design("salt", (high, 100 - high)), unit).variant.name
     assert (before, after) != ("v0", "v1")
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.lists(st.integers(0, 10**30), min_size=1))
 def test_every_unit_gets_a_variant_that_may_get_some(unit: str, weights: list[int]) -> None:
     if any(weights):
-        assert assign(golden.design("salt", tuple(weights)), unit).weight > 0
+        assert assign(golden.design("salt", tuple(weights)), unit).variant.weight > 0
 
 
 @given(st.integers())
@@ -106,12 +106,12 @@ def test_an_empty_text_in_a_variant_is_refused(field: str) -> None:
 def test_an_empty_text_in_a_design_is_refused(field: str) -> None:
     texts = {"name": "ab", "unit": "flight_id", "salt": "s", field: ""}
     with pytest.raises(InputError, match=f"{field} is empty"):
-        Design(**texts, variants=(Variant("a", "m", "champion", 1),))
+        Experiment(**texts, variants=(Variant("a", "m", "champion", 1),))
 
 
 def test_variants_that_cannot_be_told_apart_are_refused() -> None:
     with pytest.raises(InputError, match="two variants are named 'a'"):
-        Design("ab", "flight_id", "s", (Variant("a", "m", "champion", 1), Variant("a", "n", "champion", 1)))
+        Experiment("ab", "flight_id", "s", (Variant("a", "m", "champion", 1), Variant("a", "n", "champion", 1)))
 
 
 @pytest.mark.parametrize("weights", [(), (0,), (0, 0)])
