@@ -16,6 +16,7 @@ from trueup.cli.adopt import adopt
 from trueup.cli.contract import contract
 from trueup.cli.diagnose import diagnose
 from trueup.cli.env import env
+from trueup.cli.experiment import experiment
 from trueup.cli.gate import gate
 from trueup.cli.materialize import materialize
 from trueup.cli.options import CHECK_FAILED, COULD_NOT_RUN, Json, LedgerPath, Repo, TrackingUri, print_json, print_table
@@ -53,6 +54,7 @@ app.command()(rollback)
 app.command()(diagnose)
 app.add_typer(gate, name="gate")
 app.add_typer(parity, name="parity")
+app.add_typer(experiment, name="experiment")
 app.add_typer(outcomes, name="outcomes")
 app.add_typer(contract, name="contract")
 app.add_typer(env, name="env")

@@ -1,0 +1,12 @@
+"""`trueup experiment`: who gets which variant, and what came of it."""
+
+from __future__ import annotations
+
+import typer
+
+from trueup.cli.experiment.assigning import assign
+from trueup.cli.experiment.show import show
+
+experiment = typer.Typer(no_args_is_help=True, help="A/B tests: who gets which variant, and what came of it.")
+experiment.command()(show)
+experiment.command()(assign)
