@@ -9,9 +9,10 @@ from typing import Literal
 from trueup.errors import InputError
 from trueup.eventlog.labelled import Absent
 
-Kind = Literal["mean", "ratio", "model"]
-"""mean: what `value` is on average, of a unit. ratio: the sum of `value` by the sum of `denominator`, both of a unit
-(its standard error by the delta method). model: how good the predictions are that were answered, row by row."""
+Kind = Literal["mean", "sum", "ratio", "model"]
+"""mean: what `value` is on average over the rows of a unit. sum: what it adds up to, of a unit. ratio: the sum of
+`value` by the sum of `denominator`, both of a unit (its standard error by the delta method). model: how good the
+predictions are that were answered, row by row."""
 
 Value = Literal["outcome", "squared_error", "log_loss", "correct"]
 """What of a row is averaged: its outcome; or how far the answered prediction is from the outcome, which must be 0 or 1

@@ -1,0 +1,1 @@
+"""Statistics of an experiment: tables in, numbers out. No file, no clock."""
