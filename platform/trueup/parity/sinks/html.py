@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from urllib.parse import quote
@@ -48,10 +48,27 @@ MOST_OPEN = 3
 """Feature tables that are open when the page opens; in a long report the others wait for a click."""
 
 
-def render_html(report: Report) -> str:
-    """The whole document."""
+@dataclass(frozen=True)
+class Section:
+    """A section of somebody else's, after the overview. anchor: id of its element, linked in the navigation as `title`.
+    body: markup whose every value is escaped. style: CSS it needs beside the report's."""
+
+    anchor: str
+    title: str
+    body: Markup
+    style: str = ""
+
+
+def page_style() -> str:
+    """The report's CSS, for pages of its kind."""
+    return files("trueup.parity.sinks").joinpath("page", "report.css").read_text(encoding="utf-8")
+
+
+def render_html(report: Report, sections: Sequence[Section] = ()) -> str:
+    """The whole document. sections: shown after the overview."""
     folder = files("trueup.parity.sinks").joinpath("page")
-    style, script = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    script = folder.joinpath("report.js").read_text(encoding="utf-8")
+    style = "\n".join([page_style(), *dict.fromkeys(section.style for section in sections)])
     environment = Environment(
         loader=PackageLoader("trueup.parity.sinks", "page"),
         autoescape=True,
@@ -82,7 +99,8 @@ def render_html(report: Report) -> str:
         anchors={name: f"cause-{index}" for index, name in enumerate(causes)},
         colours=colours,
         scores=_scores(report),
-        style=Markup(style),  # noqa: S704 (our own file)
+        sections=sections,
+        style=Markup(style),  # noqa: S704 (our own files)
         script=Markup(script),  # noqa: S704 (our own file)
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
