@@ -26,7 +26,9 @@ def render_page(ledgers: Sequence[GapLedger]) -> str:
     """A document of one section a ledger. ledgers: at least one."""
     sections = [ledger_section(ledger, index) for index, ledger in enumerate(ledgers)]
     style = Markup(f"{page_style()}\n{_style()}")  # noqa: S704 (our own files)
-    return _environment().get_template("page.html.j2").render(ledgers=ledgers, sections=sections, style=style)
+    first = next((ledger for ledger in ledgers if ledger.claimed), ledgers[0])
+    template = _environment().get_template("page.html.j2")
+    return template.render(ledgers=ledgers, first=first, sections=sections, style=style)
 
 
 def _environment() -> Environment:

@@ -11,7 +11,7 @@ from trueup.diagnose.sinks.rows import bounds, effect, level, waterfall
 
 Percent = Callable[[float], float]
 Whisker = Callable[[Estimate, float], tuple[float, float] | None]
-Kind = Literal["state", "loss", "gain", "same", "missing"]
+Kind = Literal["level", "loss", "gain", "same", "missing"]
 _MARGIN = 4.0
 """Percent on both sides, so that the outermost marks lie within the track."""
 
@@ -84,7 +84,7 @@ def _state(state: State, percent: Percent, whisker: Whisker) -> Bar:
     found = state.estimate
     return Bar(
         state.title,
-        "state",
+        "level",
         level(state),
         bounds(found, sign=False),
         left=percent(found.value),
