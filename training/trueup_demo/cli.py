@@ -39,7 +39,7 @@ def demo_command(
     """The whole loop on real flights: a model that wins offline and loses its A/B test, and why.
 
     Ingests the flights of 2013, registers the features, trains an honest and a leaky model, replays two weeks
-    through the server as an A/B test, materializing on each view's own cadence, and explains the outcome.
+    through the server as an A/B test, materializing on each view's own cadence, reads it out, and explains the gap.
 
     Example: trueup demo --requests 2000
     """
@@ -52,6 +52,8 @@ def demo_command(
             hint="Run it in the root of one.",
         )
 
+    from trueup.cli.experiment.readout import show_readout
+    from trueup.diagnose.sinks.terminal import show_ledger
     from trueup_demo.run import Plan, run_demo
     from trueup_training.recipe import load_recipe
 
@@ -78,6 +80,12 @@ def demo_command(
     print_table(_table(outcome.summary))
     assert outcome.report.experiment is not None  # run_demo puts it there
     output.print(f"\n{outcome.report.experiment.story}")
+    output.print("\n[bold]The A/B test[/bold]")
+    show_readout(outcome.explained.readout, anyway=False)
+    output.print("\n[bold]Why, in numbers that add up[/bold]")
+    for ledger in outcome.explained.ledgers:
+        output.print()
+        show_ledger(ledger, brief=True)
     online = outcome.summary["parity"]["online"]
     output.print(f"Online store against offline: {online['verdict']}, {online['compared']:,} values compared.")
     output.print(f"\nreport: {outcome.summary['report']}", soft_wrap=True)

@@ -20,6 +20,7 @@ from feast import FeatureStore
 from trueup.console import step
 from trueup.contracts.contract import FeatureContract
 from trueup.contracts.extract import extract_contract
+from trueup.diagnose.sinks.html import ledger_section
 from trueup.errors import StoreError
 from trueup.eventlog.reader import find_logs, read_log
 from trueup.gate.server_process import HOST, model_server
@@ -33,10 +34,12 @@ from trueup.stores.ledger import Ledger
 from trueup.stores.local_redis import LocalRedis
 from trueup.stores.redis_connection import connect
 from trueup_demo.client import ReplayClient
+from trueup_demo.explained import LATER, Explained, explain, import_outcomes
 from trueup_demo.outcomes import OnlineScore, online_scores
 from trueup_demo.replay import fill, replay
 from trueup_demo.requests import flights_to_ask, requests_of
 from trueup_demo.workspace import Workspace, fresh_workspace
+from trueup_serving.config import load_config
 from trueup_training.recipe import Recipe
 from trueup_training.train import TrainedModel, train
 
@@ -58,10 +61,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """summary: what `summary.json` holds. report: the parity report, with the experiment in it."""
+    """summary: what `summary.json` holds. report: the parity report, with the experiment in it. explained: the read-out
+    and the ledgers."""
 
     summary: Mapping[str, Any]
     report: Report
+    explained: Explained
     workspace: Workspace
 
 
@@ -83,11 +88,27 @@ def run_demo(plan: Plan) -> Outcome:
         report = _parity(workspace, tracking, contract, plan.end)
     with step("outcomes"):
         scores = _scores(workspace, flights, tuple(trained))
+        import_outcomes(workspace, plan.end + LATER)
+    with step("read out and explain") as advance:
+        explained = explain(
+            workspace,
+            load_config(plan.serving_config).design.experiments[0],
+            tracking,
+            tuple(trained),
+            report,
+            now=plan.end + LATER,
+            progress=lambda doing: advance(1, doing),
+        )
     report = report.with_experiment(_experiment(trained, scores))
-    workspace.report.write_text(render_html(report), encoding="utf-8")
-    summary = _summary(workspace, report, trained, scores, flights.num_rows, runs, time.monotonic() - began)
+    sections = [ledger_section(ledger, index) for index, ledger in enumerate(explained.ledgers)]
+    workspace.report.write_text(render_html(report, sections), encoding="utf-8")
+    summary = {
+        **_summary(workspace, report, trained, scores, flights.num_rows, runs),
+        **explained.to_json(),
+        "seconds": round(time.monotonic() - began, 1),
+    }
     workspace.summary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    return Outcome(summary, report, workspace)
+    return Outcome(summary, report, explained, workspace)
 
 
 def _train(recipe: Recipe, workspace: Workspace, tracking: Tracking) -> TrainedModel:
@@ -191,7 +212,6 @@ def _summary(
     scores: Mapping[str, OnlineScore],
     requests: int,
     runs: int,
-    seconds: float,
 ) -> dict[str, Any]:
     parity = report.summary()
     departures = workspace.data / "departures.parquet"
@@ -214,7 +234,6 @@ def _summary(
         },
         "parity": {"served": parity["served"], "online": parity["online"]},
         "report": os.path.relpath(workspace.report),
-        "seconds": round(seconds, 1),
     }
 
 

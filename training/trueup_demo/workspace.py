@@ -46,6 +46,10 @@ class Workspace:
         return self.root / "served"
 
     @property
+    def outcomes(self) -> Path:
+        return self.root / "outcomes"
+
+    @property
     def server_output(self) -> Path:
         return self.root / "server.log"
 

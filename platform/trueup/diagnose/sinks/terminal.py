@@ -11,10 +11,15 @@ from trueup.diagnose.sinks.rows import bounds, effect, judged, level, share, spl
 _TERMS = 8
 
 
-def show_ledger(ledger: GapLedger) -> None:
+def show_ledger(ledger: GapLedger, *, brief: bool = False) -> None:
+    """brief: the waterfall and the causes that are claimed, no more."""
     output.print(f"[bold]{ledger.model}@{ledger.version}[/bold]  {ledger.summary}", highlight=False, markup=True)
     output.print()
     output.print(_waterfall(ledger))
+    if brief:
+        for total in ledger.claimed:
+            output.print(f"{total.cause}: {total.sentence}", markup=False, highlight=False)
+        return
     output.print()
     output.print(_causes(ledger))
     for step in ledger.steps:
