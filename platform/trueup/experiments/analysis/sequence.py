@@ -70,9 +70,10 @@ def difference_sequence(
 
     Each unit is one observation, (y - m) * (treated / share - control / (1 - share)), with m the mean of all units
     before it: its expectation is the difference whatever m is, as assignment is random and independent of the past, and
-    with m near the mean its variance is small.
+    with m near the mean its variance is small. The first unit has none before it and is only that to the second.
     """
-    count = np.arange(len(values))
-    before = np.concatenate([[0.0], np.cumsum(values)[:-1]]) / np.maximum(count, 1)
-    weights = np.where(treated, 1 / share, -1 / (1 - share))
-    return mean_sequence((values - before) * weights, intended=intended, alpha=alpha)
+    if len(values) == 0:
+        return mean_sequence(values, intended=intended, alpha=alpha)
+    before = np.cumsum(values)[:-1] / np.arange(1, len(values))
+    weights = np.where(treated[1:], 1 / share, -1 / (1 - share))
+    return mean_sequence((values[1:] - before) * weights, intended=intended, alpha=alpha)
