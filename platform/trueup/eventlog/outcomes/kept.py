@@ -86,7 +86,8 @@ def keep_outcomes(root: Path, name: str, table: pa.Table) -> Kept:
             f"outcomes cannot be kept in {path.parent}: {(error.strerror or str(error)).lower()}."
         ) from error
     finally:
-        hidden.unlink(missing_ok=True)
+        if hidden.exists():
+            hidden.unlink()
     return Kept(path, new=True)
 
 

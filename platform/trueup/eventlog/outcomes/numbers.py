@@ -24,7 +24,7 @@ def as_numbers(column: pa.ChunkedArray, name: str) -> pa.Array:
     if pa.types.is_boolean(kind):
         array = array.cast(pa.int8())
     elif pa.types.is_integer(kind):
-        _refuse(pc.greater(pc.abs_checked(array.cast(pa.float64(), safe=False)), _EXACT), array, name, "exact float64")
+        _refuse(_inexact(array), array, name, "exact float64")
     elif not (pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         _refuse(_no_numbers(array), array, name, "number")
         raise InputError(
@@ -36,6 +36,13 @@ def as_numbers(column: pa.ChunkedArray, name: str) -> pa.Array:
     numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
     _refuse(pc.is_inf(numbers), array, name, "finite number")
     return pc.add(numbers, 0.0)  # one zero, not two
+
+
+def _inexact(array: pa.Array) -> pa.Array:
+    # A bound that a narrow type cannot hold is none that its numbers are beyond.
+    wide = array if pa.types.is_uint64(array.type) else array.cast(pa.int64())
+    beyond = pc.greater(wide, pa.scalar(_EXACT, wide.type))
+    return beyond if pa.types.is_uint64(array.type) else pc.or_(beyond, pc.less(wide, pa.scalar(-_EXACT, wide.type)))
 
 
 def _no_numbers(array: pa.Array) -> pa.Array:
