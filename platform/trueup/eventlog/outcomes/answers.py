@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.util import Retry
 
-from trueup.errors import SourceError
+from trueup.errors import InputError, SourceError
 from trueup.eventlog.outcomes.formats import MEDIA_TYPES, SUFFIXES, Format
 
 TOKEN = "TRUEUP_OUTCOMES_TOKEN"  # noqa: S105 - the variable's name
@@ -21,6 +20,8 @@ TRIES = 4
 PAUSE = 0.5
 """Seconds before the third try (the second comes at once); doubled before each one after."""
 _AGAIN = (429, 500, 502, 503, 504)
+_PASSING = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+"""What may pass: no connection, no answer in time, an answer that breaks off."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,28 @@ def fetch(address: str, *, token: str | None = None, pause: float = PAUSE, timeo
     token: sent as `Authorization: Bearer ...`, and to no other host that the address leads on to. Tried `TRIES` times
     where there is no answer, or one that asks to come again (429, 5xx).
 
-    Raises SourceError for any answer but 200, and for one of no known format.
+    Raises SourceError for any answer but 200, and for one of no known format; InputError for what is no address.
     """
     shown = without_secrets(address)
-    retry = Retry(
-        total=TRIES - 1, backoff_factor=pause, status_forcelist=_AGAIN, raise_on_status=False, allowed_methods=["GET"]
-    )
-    headers = {"Accept": ", ".join(MEDIA_TYPES)}
-    try:
-        with requests.Session() as session:
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(max_retries=retry))
-            answer = session.get(address, headers=headers, timeout=timeout, auth=_Bearer(token) if token else None)
-            content = answer.content
-    except (requests.RequestException, ValueError) as error:  # ValueError: of a header that cannot be one
-        raise SourceError(
-            f"{shown} does not answer: {_reason(error)}.", hint="Is the address right, and can it be reached from here?"
-        ) from error
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise InputError(
+            TOKEN, f"{TOKEN}: it holds what no HTTP header can, such as a line break.", hint="Set it anew."
+        )
+    for attempt in range(TRIES):
+        if attempt > 1:
+            time.sleep(pause * 2 ** (attempt - 2))
+        is_last = attempt == TRIES - 1
+        try:
+            answer = _ask(address, token, timeout)
+        except (requests.RequestException, ValueError) as error:  # ValueError: an address or a token that is none
+            if is_last or not isinstance(error, _PASSING):
+                raise SourceError(
+                    f"{shown} does not answer: {_reason(error)}.",
+                    hint="Is the address right, and can it be reached from here?",
+                ) from error
+        else:
+            if is_last or answer.status_code not in _AGAIN:
+                break
     _check(answer, shown, token)
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     suffix = PurePosixPath(urlsplit(answer.url).path).suffix.lower()
@@ -64,13 +70,26 @@ def fetch(address: str, *, token: str | None = None, pause: float = PAUSE, timeo
             f"{shown} answered with {kind or 'no type'}; expected Parquet, CSV, JSON or NDJSON, named by the answer's "
             f"Content-Type or by the end of the path ({', '.join(SUFFIXES)})."
         )
-    return Answer(shown, content, found)
+    return Answer(shown, answer.content, found)
 
 
 def without_secrets(address: str) -> str:
-    """The address without user, password, query and fragment, which may hold keys."""
-    parts = urlsplit(address)
+    """The address without user, password, query and fragment, which may hold keys.
+
+    Raises InputError for what is no address.
+    """
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise InputError(
+            "source", f"source: it is no address: {error}.", hint="Expected one such as https://host/labels.csv."
+        ) from error
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _ask(address: str, token: str | None, timeout: float) -> requests.Response:
+    headers = {"Accept": ", ".join(MEDIA_TYPES)}
+    return requests.get(address, headers=headers, timeout=timeout, auth=_Bearer(token) if token else None)
 
 
 class _Bearer(AuthBase):
@@ -113,4 +132,4 @@ def _reason(error: Exception) -> str:
     while isinstance(inner := getattr(cause, "reason", None) or next(iter(cause.args), None), BaseException):
         cause = inner
     said = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause).rpartition(": ")[2]
-    return said.rstrip(".").lower() or type(error).__name__
+    return said.rpartition("] ")[2].rstrip(".").lower() or type(error).__name__

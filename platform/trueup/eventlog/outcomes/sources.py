@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -23,7 +22,7 @@ def read_source(source: str, *, texts: Iterable[str] = (), token: str | None = N
 
     Plain columns (see `as_plain`). Raises InputError where there is nothing, SourceError for what cannot be read.
     """
-    if urlsplit(source).scheme in ("http", "https"):
+    if source.lower().startswith(("http://", "https://")):
         answer = fetch(source, token=token)
         return parsed(answer.content, answer.format, answer.address, texts=texts)
     tables = [_read(path, texts) for path in _files(source)]

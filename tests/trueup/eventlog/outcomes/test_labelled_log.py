@@ -119,7 +119,7 @@ def test_columns_are_chosen_beside_those_that_say_which_row_it_is(log: Path) -> 
 
 
 def test_a_column_that_no_log_has_is_named(log: Path) -> None:
-    with pytest.raises(InputError, match="no served row under .* has 'nonesuch'"):
+    with pytest.raises(InputError, match=r"no served row under .* has 'nonesuch'"):
         read(log, outcomes(by_id("day 1")), columns=["__prediction", "nonesuch"])
 
 
