@@ -167,9 +167,9 @@ def test_an_empty_answer_is_an_error(place: Place) -> None:
 def test_what_was_left_out_or_taken_for_utc_is_said(place: Place) -> None:
     text = "request_id,late,known_at\nday 0,1,2013-11-01 20:00:00\nday 1,,\n"
     result = place.take(place.write("late.csv", text))
-    assert "1 outcomes by request id, 1 of them new" in result.stdout
-    assert "1 rows have no value yet and were left out." in result.stdout
-    assert "1 instants had no time zone and were read as UTC." in result.stdout
+    assert "1 outcome by request id, 1 new: " in result.stdout
+    assert "Left out, without a value yet: 1 row." in result.stdout
+    assert "Read as UTC, without a time zone: 1 instant." in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -109,12 +109,14 @@ def import_(
 
 
 def _said(found: Imported, log: Path) -> Iterator[str]:
-    where = "nothing is new" if found.path is None else f"{found.new:,} of them new: {found.path}"
-    yield f"{found.rows:,} outcomes by {found.by}, {where}"
+    from trueup.wording import counted
+
+    where = "nothing is new" if found.path is None else f"{found.new:,} new: {found.path}"
+    yield f"{counted(found.rows, 'outcome')} by {found.by}, {where}"
     if found.pending:
-        yield f"{found.pending:,} rows have no value yet and were left out."
+        yield f"Left out, without a value yet: {counted(found.pending, 'row')}."
     if found.naive:
-        yield f"{found.naive:,} instants had no time zone and were read as UTC."
+        yield f"Read as UTC, without a time zone: {counted(found.naive, 'instant')}."
     if found.fit is None:
         yield f"There is no served log at {log} to compare them with yet."
         return
