@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trueup.errors import InputError
@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     """Where the server writes, and parity reads, served rows."""
     outcomes: Path = Path("build/outcomes")
     """Where imported outcomes are kept."""
+    outcomes_token: SecretStr | None = None
+    """Bearer token for the address that outcomes are imported from."""
     ledger: Path | None = None
     """The materialization ledger; by default the one the repository's batch engine names."""
     gate_key: Path | None = None

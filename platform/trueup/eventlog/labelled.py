@@ -45,9 +45,11 @@ class Labelled:
 
     def by_model(self) -> Iterator[dict[str, str | int]]:
         """Model, version, and how many of its rows are in each state; sorted."""
-        names = self.rows.select([MODEL, MODEL_VERSION]).to_pylist()
-        pairs = [(str(each[MODEL]), str(each[MODEL_VERSION])) for each in names]
-        for pair in sorted(set(pairs)):
-            mine = np.fromiter((each == pair for each in pairs), np.bool_, len(pairs))
-            counts = np.bincount(self.states[mine], minlength=len(LABEL_STATES)).tolist()
-            yield {"model": pair[0], "version": pair[1], **dict(zip(LABEL_STATES, counts, strict=True))}
+        states = pa.array(self.states, pa.int8())
+        table = self.rows.select([MODEL, MODEL_VERSION]).append_column("state", states)
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for row in table.group_by(table.column_names).aggregate([([], "count_all")]).to_pylist():
+            counts = found.setdefault((str(row[MODEL]), str(row[MODEL_VERSION])), dict.fromkeys(LABEL_STATES, 0))
+            counts[LABEL_STATES[row["state"]]] = row["count_all"]
+        for (model, version), counts in sorted(found.items()):
+            yield {"model": model, "version": version, **counts}

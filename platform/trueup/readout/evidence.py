@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from trueup.errors import InputError, TrueupError
 from trueup.eventlog.labelled import Labelled
-from trueup.eventlog.outcomes import join, read_outcomes
+from trueup.eventlog.outcomes import join, read_outcomes, resolved
 from trueup.eventlog.reader import find_logs, read_log_batches
 from trueup.eventlog.records import (
     CONTRACT_HASH,
@@ -93,9 +93,9 @@ def gather(
     joined: dict[str, Labelled | str] = {}
     denominators: dict[str, Labelled | str] = {}
     for metric in (*experiment.metrics, *experiment.guardrails):
-        joined[metric.name] = _joined(rows, metric.outcome, metric, outcomes, now)
+        joined[metric.name] = _joined(rows, metric.outcome, metric, outcomes, log, now)
         if metric.denominator is not None and metric.denominator != ROWS:
-            denominators[metric.name] = _joined(rows, metric.denominator, metric, outcomes, now)
+            denominators[metric.name] = _joined(rows, metric.denominator, metric, outcomes, log, now)
     progress("changes of the split")
     found = logged_experiment(log, experiment.name, start=since, end=until)
     rates = None
@@ -146,9 +146,11 @@ def _distinct(rows: pa.Table) -> tuple[pa.Table, int]:
     return rows.take(kept.take(places)), rows.num_rows - len(kept)
 
 
-def _joined(rows: pa.Table, outcome: str, metric: Metric, folder: Path, now: datetime) -> Labelled | str:
+def _joined(rows: pa.Table, outcome: str, metric: Metric, folder: Path, log: Path, now: datetime) -> Labelled | str:
     try:
-        return join(rows, read_outcomes(folder, outcome), now=now, delay=metric.delay, absent=metric.absent)
+        # By the whole log: of the experiment's rows alone, another would seem the last before an outcome's instant.
+        found = resolved(log, read_outcomes(folder, outcome), now=now)
+        return join(rows, found, now=now, delay=metric.delay, absent=metric.absent)
     except TrueupError as error:
         return str(error)
 

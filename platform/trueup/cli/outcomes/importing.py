@@ -13,7 +13,10 @@ from trueup.console import output, step
 from trueup.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trueup.eventlog.instants import Unit
+    from trueup.eventlog.outcomes.importing import Imported
 
 OutcomesFolder = Annotated[
     Path | None, typer.Option("--outcomes", help="Where outcomes are kept [TRUEUP_OUTCOMES, default: build/outcomes].")
@@ -57,24 +60,23 @@ def import_(
     """Keep what became of served rows, and say how many of them it fits.
 
     By request id, or by entity and time: then the newest row of the entity that was served at or before the instant is
-    meant. The same file twice changes nothing. An address is asked with TRUEUP_OUTCOMES_TOKEN as bearer token, where it
-    is set.
+    meant, never a later one. What is kept already is not kept again; rows without a value are left out, and counted. An
+    address is asked with TRUEUP_OUTCOMES_TOKEN as bearer token, where it is set.
 
-    Exits 0 when it fits served rows, 1 when it was kept and fits none, 2 when it could not be read.
+    Exits 0 when it fits served rows or there is no log yet, 1 when it was kept and fits none, 2 when it could not be
+    read.
 
     Example: trueup outcomes import outcomes.parquet --outcome late --request-id flight_id --known-at created
     """
-    from trueup.eventlog.outcomes.fit import fit_to_log
-    from trueup.eventlog.outcomes.kept import Outcomes, check_name, keep_outcomes
-    from trueup.eventlog.outcomes.normalise import Columns, normalise
-    from trueup.eventlog.outcomes.sources import read_source
+    from trueup.eventlog.outcomes.importing import Columns, import_outcomes
     from trueup.instants import parse_duration, utc_now
     from trueup.settings import Settings
 
     settings = Settings()
-    check_name(outcome)
     if unit not in (None, "s", "ms", "us", "ns"):
         raise InputError("unit", f"unit: {unit!r} is not one of s, ms, us, ns.")
+    if log is not None and not log.is_dir():
+        raise InputError("log", f"log: there is no served log at {log}.", hint="Leave --log out to import without one.")
     columns = Columns(
         value=value,
         request_id=request_id,
@@ -85,34 +87,44 @@ def import_(
         known_at=known_at,
         unit=cast("Unit | None", unit),
     )
-    present = instant("now", now) or utc_now()
+    served = log or settings.log_dir
+    token = settings.outcomes_token.get_secret_value() if settings.outcomes_token else None
     with step(f"import {outcome}"):
-        found = normalise(read_source(source), outcome, columns, now=present)
-        kept = keep_outcomes(outcomes or settings.outcomes, outcome, found.table)
-        fit = fit_to_log(log or settings.log_dir, Outcomes(outcome, found.table), now=present)
-    if as_json:
-        print_json(
-            {
-                "outcome": outcome,
-                "rows": found.table.num_rows,
-                "keyed_by": found.by,
-                "file": str(kept.path),
-                "new": kept.new,
-                "without_time_zone": found.naive,
-                "log": None if fit is None else fit,
-            }
+        found = import_outcomes(
+            source,
+            outcome,
+            columns,
+            root=outcomes or settings.outcomes,
+            log=served,
+            token=token,
+            now=instant("now", now) or utc_now(),
         )
+    if as_json:
+        print_json(found.to_json())
     else:
-        said = "kept" if kept.new else "was there already:"
-        output.print(f"{found.table.num_rows:,} outcomes by {found.by}, {said} {kept.path}", soft_wrap=True)
-        if found.naive:
-            output.print(f"{found.naive:,} instants had no time zone and were read as UTC.")
-        if fit is None:
-            output.print(f"There is no served log at {log or settings.log_dir} to compare them with yet.")
-        else:
-            output.print(", ".join(f"{name} {count:,}" for name, count in fit.items()))
-    if fit is not None and not fit["matched"]:
+        for line in _said(found, served):
+            output.print(line, soft_wrap=True)
+    if found.fit is not None and not found.fit["matched"]:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _said(found: Imported, log: Path) -> Iterator[str]:
+    from trueup.wording import counted
+
+    where = "nothing is new" if found.path is None else f"{found.new:,} new: {found.path}"
+    yield f"{counted(found.rows, 'outcome')} by {found.by}, {where}"
+    if found.pending:
+        yield f"Left out, without a value yet: {counted(found.pending, 'row')}."
+    if found.naive:
+        yield f"Read as UTC, without a time zone: {counted(found.naive, 'instant')}."
+    if found.fit is None:
+        yield f"There is no served log at {log} to compare them with yet."
+        return
+    yield ", ".join(f"{name} {count:,}" for name, count in found.fit.items())
+    if not found.fit["matched"]:
+        late = found.fit["not yet known"]
+        why = f"{late:,} are known only after now" if late else f"no row is one of theirs, by {found.by}"
+        yield f"Not one fits a row served in {log}: {why}."
 
 
 def _keys(given: list[str] | None) -> dict[str, str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +10,11 @@ import typer
 from trueup.cli.options import Json, instant, print_json, print_table
 from trueup.cli.outcomes.importing import OutcomesFolder
 from trueup.cli.parity.place import LogPath
-from trueup.console import step
+from trueup.console import output, step
 from trueup.errors import InputError
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from trueup.eventlog.outcomes.kept import Outcomes
 
@@ -49,59 +48,66 @@ def show(
             hint="trueup outcomes import SOURCE --outcome X",
         )
     present = instant("now", now) or utc_now()
+    wait = parse_duration(delay, field="delay")
     found = []
     with step("outcomes") as advance:
         for name in names:
             advance(1, name)
-            found.append(
-                _shown(
-                    read_outcomes(folder, name), log or settings.log_dir, present, parse_duration(delay, field="delay")
-                )
-            )
+            found.append(_shown(read_outcomes(folder, name), log or settings.log_dir, present, wait))
     if as_json:
         print_json(found)
         return
-    print_table(
-        [
-            {
-                "outcome": each["outcome"],
-                "values": f"{each['values']:,}",
-                "mean": f"{each['mean']:.4f}",
-                "known from": each["known_from"],
-                "to": each["known_to"],
-                "orphans": "-" if each["log"] is None else f"{each['log']['orphans']:,}",
-                "duplicates": "-" if each["log"] is None else f"{each['log']['duplicates']:,}",
-                "restated": "-" if each["log"] is None else f"{each['log']['restated']:,}",
-            }
-            for each in found
-        ]
-    )
-    rows = [
-        {"outcome": each["outcome"], **{name: f"{n:,}" if isinstance(n, int) else n for name, n in model.items()}}
-        for each in found
-        for model in each["models"]
-    ]
-    if rows:
-        from trueup.console import output
+    for each in found:
+        output.print(_sentence(each), soft_wrap=True)
+    fits = [{"outcome": each["outcome"], **each["log"]} for each in found if each["log"] is not None]
+    rows = [{"outcome": each["outcome"], **model} for each in found for model in each["models"]]
+    for table in (fits, rows):
+        if table:
+            output.print()
+            print_table([{name: f"{n:,}" if isinstance(n, int) else n for name, n in row.items()} for row in table])
+    if not fits:
+        output.print(f"There is no served log at {log or settings.log_dir} to compare them with yet.", soft_wrap=True)
 
-        output.print()
-        print_table(rows)
+
+def _sentence(each: dict[str, Any]) -> str:
+    served = ""
+    if each["served_from"] is not None:
+        served = f", of rows served {each['served_from']} to {each['served_to']}"
+    known = f"known {each['known_from']} to {each['known_to']}"
+    return f"{each['outcome']}: {each['values']:,} values, mean {each['mean']:.4g}, {known}{served}"
 
 
 def _shown(outcomes: Outcomes, log: Path, now: datetime, delay: timedelta) -> dict[str, Any]:
+    import numpy as np
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    from trueup.eventlog.outcomes.fit import fit_to_log, labelled_requests
+    from trueup.eventlog.outcomes.labelled_log import COPIES, FUTURE, fit_to_log, labelled_log
+    from trueup.eventlog.records import LOG_TIMESTAMP
     from trueup.instants import format_instant
 
     known = outcomes.table.column("known_at")
-    labelled = labelled_requests(log, outcomes, now=now, delay=delay, absent="unknown")
+    fit = fit_to_log(log, outcomes, now=now)
+    if fit is not None:
+        fit |= {COPIES: 0, FUTURE: 0}
+    models: dict[tuple[Any, Any], dict[str, Any]] = {}
+    served: list[datetime] = []
+    for _, labelled in labelled_log(log, outcomes, now=now, delay=delay, absent="unknown", columns=()):
+        if fit is not None:
+            fit |= {name: fit[name] + labelled.counts[name] for name in (COPIES, FUTURE)}
+        at = labelled.rows.column(LOG_TIMESTAMP).filter(pa.array(np.isfinite(labelled.values)))
+        served += [moment for moment in pc.min_max(at).as_py().values() if moment is not None]
+        for row in labelled.by_model():
+            mine = models.setdefault((row["model"], row["version"]), dict.fromkeys(row, 0))
+            mine |= {name: mine[name] + n if isinstance(n, int) else n for name, n in row.items()}
     return {
         "outcome": outcomes.name,
         "values": outcomes.table.num_rows,
         "mean": pc.mean(outcomes.table.column("value")).as_py(),
         "known_from": format_instant(pc.min(known).as_py()),
         "known_to": format_instant(pc.max(known).as_py()),
-        "log": fit_to_log(log, outcomes, now=now),
-        "models": [] if labelled is None else list(labelled.by_model()),
+        "served_from": format_instant(min(served)) if served else None,
+        "served_to": format_instant(max(served)) if served else None,
+        "log": fit,
+        "models": [models[name] for name in sorted(models)],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -19,7 +19,7 @@ from trueup.diagnose.facts import Known, Missing, ServedFacts, Texts
 from trueup.errors import InputError, TrueupError
 from trueup.eventlog.labelled import LABEL_STATES, Absent
 from trueup.eventlog.logged import LoggedRows
-from trueup.eventlog.outcomes import Outcomes, join
+from trueup.eventlog.outcomes import Outcomes, join, resolved
 from trueup.eventlog.records import LOG_TIMESTAMP, MODEL, MODEL_VERSION, PREDICTION, REQUEST_ID, ROLE, ROW, UNIT
 from trueup.frame import FeatureFrame
 from trueup.parity.compare import Outcome, add_counts
@@ -88,6 +88,10 @@ def served_facts(
         logs = own_logs(places.log, selection)
     except InputError as error:
         return Missing(error.message.rstrip(".").removeprefix("log: ")), None
+    # By the whole log: of the model's rows alone, another would seem the last before an outcome's instant.
+    meant = resolved(places.log, wanted.outcomes, now=wanted.now)
+    counts |= {f"outcomes {name}": count for name, count in meant.counts.items() if name in _TOLD and count}
+    wanted = replace(wanted, outcomes=replace(meant, counts={}))
     left = LeftOut()
     for log in logs:
         progress(f"read {log.label}")

@@ -1,4 +1,5 @@
 """Outcomes as they are kept: `<root>/<outcome>/<content hash>.parquet`, each file one import, whole or not at all.
+Files are only ever added.
 
 A row says what the value is of one request's row (`request_id`, `row`), or of the row that an entity was served at an
 instant (`keys`, `at`, `within`), and when that became known.
@@ -9,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trueup.errors import InputError, SourceError
@@ -38,10 +42,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
 
 @dataclass(frozen=True)
 class Outcomes:
-    """All that was imported of one outcome; columns of `SCHEMA`, in the order of the files' names."""
+    """All that was imported of one outcome; columns of `SCHEMA`, in the order of the files' names.
+
+    counts: what an earlier step took out of the table, by the names of `trueup.eventlog.outcomes.joining.COUNTS`.
+    """
 
     name: str
     table: pa.Table
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,24 +69,44 @@ def check_name(name: str) -> str:
 def keep_outcomes(root: Path, name: str, table: pa.Table) -> Kept:
     """table: columns of `SCHEMA`. The same rows in any order are the same file. Raises SourceError for a folder that
     cannot be written."""
-    order = [(field.name, "ascending") for field in SCHEMA]
-    rows = table.cast(SCHEMA).sort_by(order).combine_chunks()
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", store_schema=False, version="2.6")
-    content = sink.getvalue().to_pybytes()
-    path = root / check_name(name) / f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+    rows = table.cast(SCHEMA).sort_by([(field.name, "ascending") for field in SCHEMA]).combine_chunks()
+    path = root / check_name(name) / f"{content_hash(rows)}.parquet"
     if path.exists():
         return Kept(path, new=False)
     hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        hidden.write_bytes(content)
+        with hidden.open("wb") as file:
+            pq.write_table(rows, file, compression="zstd", write_statistics=False, store_schema=False, version="2.6")
+            file.flush()
+            os.fsync(file.fileno())
         hidden.rename(path)
     except OSError as error:
         raise SourceError(
             f"outcomes cannot be kept in {path.parent}: {(error.strerror or str(error)).lower()}."
         ) from error
+    finally:
+        if hidden.exists():
+            hidden.unlink()
     return Kept(path, new=True)
+
+
+def content_hash(rows: pa.Table) -> str:
+    """Of the values, whatever writes them to a file: 16 hex digits of a SHA-256. rows: columns of `SCHEMA`, sorted."""
+    sha = hashlib.sha256(f"{rows.num_rows}".encode())
+    for each in SCHEMA:
+        column = rows.column(each.name).combine_chunks()
+        sha.update(np.packbits(column.is_valid().to_numpy(zero_copy_only=False)).tobytes())
+        if pa.types.is_string(each.type):
+            texts = pc.fill_null(column, "")
+            sha.update(pc.binary_length(texts).to_numpy().astype("<i8").tobytes())
+            sha.update("".join(texts.to_pylist()).encode())
+        elif pa.types.is_floating(each.type):
+            sha.update(column.to_numpy().astype("<f8").tobytes())
+        else:
+            whole = pc.fill_null(column.cast(pa.int64()), 0)
+            sha.update(whole.to_numpy().astype("<i8").tobytes())
+    return sha.hexdigest()[:16]
 
 
 def known_outcomes(root: Path) -> tuple[str, ...]:
@@ -102,11 +130,12 @@ def read_outcomes(root: Path, name: str) -> Outcomes:
 
 
 def _read(path: Path) -> pa.Table:
+    hint = "It is damaged, or trueup did not write it; move it away and import its source again."
     try:
-        table = pq.read_table(path)
-        return table.select(SCHEMA.names).cast(SCHEMA)
+        with path.open("rb") as file:  # a path would make pyarrow add what its folders are named as columns
+            rows = pq.read_table(file).select(SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise SourceError(
-            f"{path} cannot be read as outcomes: {str(error).splitlines()[0]}.",
-            hint="It is damaged, or trueup did not write it; move it away and import its source again.",
-        ) from error
+        raise SourceError(f"{path} cannot be read as outcomes: {str(error).splitlines()[0]}.", hint=hint) from error
+    if content_hash(rows) != path.stem:
+        raise SourceError(f"{path} does not hold the outcomes that it is named for.", hint=hint)
+    return rows

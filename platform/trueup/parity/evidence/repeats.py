@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from trueup.eventlog.hash_set import Hashes, HashSet
 from trueup.eventlog.logged import LoggedRows
 from trueup.eventlog.records import MODEL, MODEL_VERSION, REQUEST_ID, ROW
 from trueup.parity.compare import Mask
@@ -20,8 +21,6 @@ from trueup.stores.asof_sql import identifier
 from trueup.stores.duckdb_tables import connect
 
 _DAY = timedelta(days=1) // timedelta(microseconds=1)
-
-Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class Repeats:
     """
 
     def __init__(self) -> None:
-        self._contents: dict[int, _Seen] = {}
-        self._names: dict[int, _Seen] = {}
+        self._contents: dict[int, HashSet] = {}
+        self._names: dict[int, HashSet] = {}
 
     def look(self, rows: LoggedRows, at: npt.NDArray[np.int64]) -> Found:
         """at: the instants in microseconds, of every row. The rows are remembered."""
@@ -53,8 +52,8 @@ class Repeats:
         days = at // _DAY
         for day in np.unique(days[named]).tolist():
             mine = np.flatnonzero(named & (days == day))
-            copies[mine] = self._contents.setdefault(day, _Seen()).add(contents[mine])
-            contradicting[mine] = self._names.setdefault(day, _Seen()).add(names[mine]) & ~copies[mine]
+            copies[mine] = self._contents.setdefault(day, HashSet()).add(contents[mine])
+            contradicting[mine] = self._names.setdefault(day, HashSet()).add(names[mine]) & ~copies[mine]
         return Found(copies, contradicting)
 
     def forget_before(self, micros: int) -> None:
@@ -63,32 +62,6 @@ class Repeats:
         for days in (self._contents, self._names):
             for day in [day for day in days if day < oldest]:
                 del days[day]
-
-
-class _Seen:
-    """A growing set of hashes: sorted runs, each larger than all after it together, so that a hash is moved only
-    log(rows) times. (NumPy's own sets of 64-bit hashes take twenty times as long.)"""
-
-    def __init__(self) -> None:
-        self._runs: list[Hashes] = []
-
-    def add(self, hashes: Hashes) -> Mask:
-        """Adds them, and says which were there before, or stand earlier among these."""
-        order = np.argsort(hashes, kind="stable")
-        run = hashes[order]
-        again = np.zeros(len(run), np.bool_)
-        again[1:] = run[1:] == run[:-1]
-        for known in self._runs:
-            places = np.minimum(np.searchsorted(known, run), len(known) - 1)
-            again |= known[places] == run
-        new = run[~again]
-        if len(new):
-            while self._runs and len(self._runs[-1]) <= len(new):
-                new = np.sort(np.concatenate([self._runs.pop(), new]), kind="stable")  # merges what is sorted
-            self._runs.append(new)
-        found = np.empty(len(hashes), np.bool_)
-        found[order] = again
-        return found
 
 
 def _hashes(rows: LoggedRows) -> tuple[Hashes, Hashes]:
