@@ -1,7 +1,7 @@
 """The ledger bench: `python -m tests.ledger_bench [--out build/ledger.json]`.
 
-Worlds with gaps of known size, one for each of the six causes, all pairs of them, and none; `trueup diagnose` has to find
-the size, name the cause and claim nothing that is not there. Exit code 1 when a goal is missed.
+Worlds with gaps of known size, one for each of the six causes, all pairs of them, and none; `trueup diagnose` has to
+find the size, name the cause and claim nothing that is not there. Exit code 1 when a goal is missed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the processes of the bench do: truths first, then worlds. What all worlds share is made once and sent to each."""
+"""What the processes of the bench do: truths first, then worlds. What worlds share is made once, and sent."""
 
 from __future__ import annotations
 

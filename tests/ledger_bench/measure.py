@@ -44,7 +44,7 @@ def judge(plan: Plan, ledger: GapLedger, truth: Truth) -> dict[str, Any]:
     """What the ledger says beside what is true. An effect that was planted and is in no cause is beside its term."""
     totals = {total.cause: total.effect for total in ledger.causes}
     sizes = {cause: _beside(totals[cause], size) for cause, size in truth.causes.items()}
-    if UNTELLABLE <= set(plan.causes):
+    if set(plan.causes) >= UNTELLABLE:
         sizes["environment"] = _beside(_untold(ledger), truth.untold)
     return {
         "kind": plan.kind,
@@ -59,7 +59,7 @@ def judge(plan: Plan, ledger: GapLedger, truth: Truth) -> dict[str, Any]:
         "complete": ledger.complete,
         "sizes": sizes,
         "harmless_sizes": {cause: _beside(totals[cause], 0.0) for cause in plan.harmless},
-        "others": [cause for cause in totals if cause not in plan.causes + plan.harmless and not _is_zero(totals[cause])],
+        "others": [name for name in totals if name not in plan.causes + plan.harmless and not _is_zero(totals[name])],
         "steps": {step.title: _beside(step.effect, truth.steps[step.title]) for step in ledger.steps},
         "gap": _beside(ledger.gap, truth.gap),
     }

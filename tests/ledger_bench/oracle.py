@@ -1,8 +1,8 @@
 """The truth: what each cause does to the metric in the population, not in a world's own sample.
 
-The process of `people.py` drawn again, a thousand times larger, in numpy alone, and the states of the ledger written down
-one by one as who is scored by what. It shares the sizes of the plants and the fitted models with the worlds, and nothing
-with the ledger: no joins, no weights, no Shapley code (two players have two orders).
+The process of `people.py` drawn again, a thousand times larger, in numpy alone, and the states of the ledger written
+down one by one as who is scored by what. It shares the sizes of the plants and the fitted models with the worlds, and
+nothing with the ledger: no joins, no weights, no Shapley code (two players have two orders).
 
 What is harmless changes no distribution, so it is not in here: its truth is zero.
 """

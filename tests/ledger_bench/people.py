@@ -1,9 +1,9 @@
 """Who is scored, and what happens to them: the one data generating process of all worlds, and the models they are
 scored by. The oracle has its own draws of the same process.
 
-Three things make an outcome likelier: x1, x2, x3, independent and standard normal. `level` is x1 once it is restated and
-a noisy reading of it before; `load` is x2; `score` is x3, or a noisy reading of it in the row before. `tone` and `mood`
-are standard normal and matter to nothing but the model, which learned from people to whom they mattered.
+Three things make an outcome likelier: x1, x2, x3, independent and standard normal. `level` is x1 once it is restated
+and a noisy reading of it before; `load` is x2; `score` is x3, or a noisy reading of it in the row before. `tone` and
+`mood` are standard normal and matter to nothing but the model, which learned from people to whom they mattered.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.pipeline import Pipeline
+from tests.ledger_bench.plants import LOGIT_NOISE
 
 from trueup_training.fit import fit
 from trueup_training.recipe import Boosting
@@ -89,8 +90,8 @@ def draw(random: np.random.Generator, rows: int, *, shifted: bool) -> People:
 
 @dataclass(frozen=True)
 class Models:
-    """Fitted once, by the training's own `fit`. kept: what is in the store. luckier: another fit, by better data. older:
-    the version before, which knows one feature only."""
+    """Fitted once, by the training's own `fit`. kept: what is in the store. luckier: another fit, by better data.
+    older: the version before, which knows one feature only."""
 
     kept: Pipeline
     luckier: Pipeline
@@ -113,3 +114,15 @@ def _fitted(seed: int, weights: tuple[float, ...]) -> Pipeline:
     late = (random.random(_LEARNED_FROM) < 1 / (1 + np.exp(-odds))).astype(np.int8)
     inputs = pd.DataFrame(dict(zip(FEATURES, (x1, tone, x2, x3, mood), strict=True)))
     return fit(inputs, late, _PARAMS, seed=seed)
+
+
+def predict(model: Pipeline, inputs: pd.DataFrame) -> Floats:
+    predictions: Floats = model.predict_proba(inputs[list(FEATURES)])[:, 1]
+    return predictions
+
+
+def disturbed(predictions: Floats, noise: Floats) -> Floats:
+    """The same log odds, and something."""
+    odds = np.log(predictions) - np.log1p(-predictions) + LOGIT_NOISE * noise
+    answers: Floats = 1 / (1 + np.exp(-odds))
+    return answers
