@@ -25,7 +25,7 @@ from tests.ledger_bench.plants import Plan, plans
 from tests.ledger_bench.worlds import Kit, make_contracts
 
 PROCESSES = 2
-EACH, EACH_PAIR, NONE = 40, 10, 120
+EACH, EACH_PAIR, NONE = 50, 10, 160
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -83,16 +83,19 @@ def _beside(effect: Estimate | None, truth: float) -> dict[str, Any]:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Of all worlds. coverage: of the planted sizes, how many their 95 % interval holds."""
+    """Of all worlds. coverage: of the planted sizes, how many their 95 % interval holds; of estimated: without those
+    that the ledger knows exactly."""
     single = _by_kind(row for row in rows if len(row["plants"]) == 1)
     pairs = _by_kind(row for row in rows if len(row["plants"]) == 2)
     none = [row for row in rows if not row["plants"]]
+    five = [row for row in none if len(row["harmless"]) > 1]
     sizes = [size for row in rows for size in row["sizes"].values()]
     steps = {name: _of([row["steps"].get(name) for row in rows]) for name in _STEPS}
     found: dict[str, Any] = {
         "worlds": len(rows),
         "sizes": len(sizes),
         "coverage": _coverage(sizes),
+        "coverage_of_estimated": _coverage([size for size in sizes if size["low"] != size["high"]]),
         "sums_exact": all(row["sums_exact"] and row["complete"] for row in rows),
         "single_cause": {kind: _single(kind, mine) for kind, mine in single.items()},
         "pairs": {kind: _pair(mine) for kind, mine in pairs.items()},
@@ -100,6 +103,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "worlds": len(none),
             "false_claims": sum(bool(row["claimed"]) for row in none),
             "nominal": NOMINAL,
+            "five_at_once": {"worlds": len(five), "false_claims": sum(bool(row["claimed"]) for row in five)},
             **_of([size for row in none for size in row["harmless_sizes"].values()]),
         },
         "steps": {**steps, "gap": _of([row["gap"] for row in rows])},
@@ -122,7 +126,11 @@ def missed_goals(found: Mapping[str, Any]) -> list[str]:
     missed = []
     if not found["sums_exact"] or not found["worlds"]:
         missed.append("in a world the steps do not add up exactly, or one could not be measured")
-    for what, coverage in (("the planted sizes", found["coverage"]), ("the population shift", _population(found))):
+    for what, coverage in (
+        ("the planted sizes", found["coverage"]),
+        ("the planted sizes that are estimated", found["coverage_of_estimated"]),
+        ("the population shift", found["steps"]["population shift"]["coverage"]),
+    ):
         if coverage is not None and coverage < LEAST_COVERAGE:
             missed.append(f"{coverage:.1%} of {what} are inside their interval; the goal is {LEAST_COVERAGE:.0%}")
     for kind, one in found["single_cause"].items():
@@ -135,11 +143,6 @@ def missed_goals(found: Mapping[str, Any]) -> list[str]:
     if null["false_claims"] > NOMINAL * null["worlds"]:
         missed.append(f"{null['false_claims']} of {null['worlds']} worlds without a cause have one claimed")
     return missed
-
-
-def _population(found: Mapping[str, Any]) -> float | None:
-    coverage: float | None = found["steps"]["population shift"]["coverage"]
-    return coverage
 
 
 def _single(cause: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
