@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.ledger_bench import jobs
+from tests.ledger_bench.definitions import make_contracts
 from tests.ledger_bench.measure import summary
 from tests.ledger_bench.people import fit_models
 from tests.ledger_bench.plants import Plan, plans
-from tests.ledger_bench.worlds import Kit, make_contracts
+from tests.ledger_bench.worlds import Kit
 
 PROCESSES = 2
 EACH, EACH_PAIR, NONE = 50, 10, 160

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from tests.ledger_bench import __main__ as bench
+from tests.ledger_bench.definitions import make_contracts
 from tests.ledger_bench.measure import measure, summary
 from tests.ledger_bench.oracle import Oracle
 from tests.ledger_bench.people import fit_models
 from tests.ledger_bench.plants import PLANTS, Plan, plans
-from tests.ledger_bench.worlds import Kit, make_contracts
+from tests.ledger_bench.worlds import Kit
 
 from trueup.diagnose.six import SIX, SixCause
 
