@@ -1,6 +1,6 @@
 # Everything a user, a developer or CI runs. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-full pipeline test lint types pytest faults reproduce-bench bench browser format lock golden clean
+.PHONY: help setup demo demo-full pipeline test lint types pytest faults reproduce-bench ledger-bench bench browser format lock golden clean
 
 BIN := .venv/bin
 TEST_WORKERS ?= 2
@@ -44,6 +44,9 @@ faults: setup ## every kind of skew injected, and how often its cause is named r
 
 reproduce-bench: setup ## every culprit planted, and whether trueup reproduce names it -> build/reproduce.json (minutes)
 	$(BIN)/python -m tests.reproduce_bench --out build/reproduce.json
+
+ledger-bench: setup ## gaps of known size planted, and whether trueup diagnose finds cause and size -> build/ledger.json (minutes)
+	$(BIN)/python -m tests.ledger_bench --out build/ledger.json
 
 bench: setup ## every speed claim beside the naive path -> build/bench.json (minutes; NAME=... for one)
 	$(BIN)/python -m tests.benches $(NAME) --out build/bench.json
