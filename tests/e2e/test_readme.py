@@ -58,12 +58,15 @@ def test_the_two_commands_are_the_ones_ci_runs_and_the_demo_ends_with_a_report(c
     printed = run("make demo", checkout)
     assert "report: build/demo/report.html" in printed
     assert (checkout / "build" / "demo" / "report.html").is_file()
+    explained = run(BLOCKS[1], checkout)
+    assert "flights_leaky@1" in explained
+    assert (checkout / "build" / "diagnose.html").is_file()
 
 
 def test_every_other_command_runs_in_its_order(checkout: Path) -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     try:
-        steps, serving, stock = (run(f". .venv/bin/activate\n{block}", checkout) for block in BLOCKS[1:])
+        steps, serving, stock = (run(f". .venv/bin/activate\n{block}", checkout) for block in BLOCKS[2:])
     finally:
         run(". .venv/bin/activate; cd feature_repo; feast teardown", checkout)
     assert "flights@1" in steps
