@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.browser.pages import WIDE, Open
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 HERE = Path(__file__).parent
 ARGUMENTS = (
@@ -47,3 +49,30 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def opened(chromium: Browser, files: dict[str, Path]) -> Iterator[Open]:
+    """Opens a page of the module's `files`; at the end of the test, nothing must have been asked for and nothing
+    complained of."""
+    complaints: list[str] = []
+    requests: list[str] = []
+
+    with ExitStack() as stack:
+
+        def open_page(name: str, *, width: int = WIDE, scheme: Any = "light") -> Page:
+            context = stack.enter_context(
+                chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            )
+            page = context.new_page()
+            page.on("console", lambda message: complaints.append(message.text))
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("dialog", lambda dialog: complaints.append(dialog.message))
+            page.on("request", lambda request: requests.append(request.url))
+            page.goto(files[name].as_uri())
+            assert requests.pop(0) == files[name].as_uri()
+            return page
+
+        yield open_page
+        assert complaints == []
+        assert requests == []

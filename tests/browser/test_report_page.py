@@ -5,34 +5,22 @@ narrow. Screenshots go to `build/browser/`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.browser.example import example
 from tests.browser.extremes import hostile, large
+from tests.browser.pages import CONTRAST, NARROW, OVERFLOW, SHOTS, WIDE, Open
 
 from trueup.parity.sinks.html import render_html
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
-SHOTS = Path("build/browser")
 REPORTS = {"example": example, "large": large, "hostile": hostile}
-WIDE, NARROW = 1280, 390
-
-# Runs in the page: every box that reaches out of the window and is not inside a part that scrolls or hides it.
-OVERFLOW = """() => [...document.querySelectorAll('body *')].filter(element => {
-    const box = element.getBoundingClientRect();
-    if (!box.width || box.right <= innerWidth + 0.5) return false;
-    for (let parent = element.parentElement; parent; parent = parent.parentElement)
-        if (getComputedStyle(parent).overflowX !== 'visible') return false;
-    return true;
-}).map(element => `${element.tagName}: ${element.textContent.slice(0, 60)}`)"""
 # Pairs of texts of one drawing whose boxes share more than a hair.
 OVERLAPS = """() => [...document.querySelectorAll('svg.clocks')].flatMap(drawing => {
     const texts = [...drawing.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
@@ -47,20 +35,6 @@ AXES = """() => [...document.querySelectorAll('.chart .x')].flatMap(axis => {
         .map(([other]) => `${one} / ${other}`));
 })"""
 OPEN_ALL = "() => { for (const part of document.querySelectorAll('details')) part.open = true; }"
-# WCAG contrast of an element's text against the first opaque background behind it.
-CONTRAST = """selector => [...document.querySelectorAll(selector)].filter(each => each.offsetParent).slice(0, 40).map(
-element => {
-    const parse = text => text.match(/[\\d.]+/g).map(Number);
-    const linear = part => part / 255 <= 0.03928 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4;
-    const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-    let behind = element;
-    while (parse(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
-    const colours = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor];
-    const [high, low] = colours.map(parse).map(light).sort((a, b) => b - a);
-    return (high + 0.05) / (low + 0.05);
-})"""
-
-Open = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="module")
@@ -69,32 +43,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, make in REPORTS.items():
         (folder / f"{name}.html").write_text(render_html(make()), encoding="utf-8")
     return {name: folder / f"{name}.html" for name in REPORTS}
-
-
-@pytest.fixture
-def opened(chromium: Browser, files: dict[str, Path]) -> Iterator[Open]:
-    """Opens a report; at the end of the test, nothing must have been asked for and nothing complained of."""
-    complaints: list[str] = []
-    requests: list[str] = []
-
-    with ExitStack() as stack:
-
-        def open_page(name: str, *, width: int = WIDE, scheme: Any = "light") -> Page:
-            context = stack.enter_context(
-                chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-            )
-            page = context.new_page()
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("dialog", lambda dialog: complaints.append(dialog.message))
-            page.on("request", lambda request: requests.append(request.url))
-            page.goto(files[name].as_uri())
-            assert requests.pop(0) == files[name].as_uri()
-            return page
-
-        yield open_page
-        assert complaints == []
-        assert requests == []
 
 
 def column(page: Page, table: str, index: int) -> list[str]:
