@@ -84,6 +84,8 @@ def _not_measured(cause: SixCause, facts: Facts, first: Promise, second: Online)
         unrecorded = holdout.same_fit is None
         unknown = "the run recorded nothing of what it learned" if unrecorded else "it was not scored again"
         yield _reason(holdout.recorded, holdout.kept, else_=unknown)
+    if cause == "environment" and isinstance(second.served, Missing):
+        yield f"no served prediction was looked at: {second.served.why}"
     if cause == "data" and DATA not in links:
         yield f"the holdout was not read again: {_reason(holdout.kept, holdout.today, else_='it could not be scored')}"
     if cause in ("data", "feature logic", "serving") and second.skew is None:

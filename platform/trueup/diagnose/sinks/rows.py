@@ -57,4 +57,5 @@ def judged(total: CauseTotal) -> str:
         return "not measured"
     if total.claimed:
         return "cause" if total.harmful else "cause of a gain"
-    return "within chance" if total.effect.value else "nothing"
+    found = "within chance" if total.effect.value else "nothing"
+    return found if total.missing is None else f"{found} in what was measured"

@@ -29,6 +29,7 @@ class Bar:
     width: float = 0.0
     whisker: tuple[float, float] | None = None
     why: str | None = None
+    is_state: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _bars(ledger: GapLedger, low: float, high: float) -> Iterator[Bar]:
 
 def _state(state: State, percent: Percent, whisker: Whisker) -> Bar:
     if state.estimate is None:
-        return Bar(state.title, "missing", "-", "-", why=state.missing)
+        return Bar(state.title, "missing", "-", "-", why=state.missing, is_state=True)
     found = state.estimate
     return Bar(
         state.title,
@@ -89,6 +90,7 @@ def _state(state: State, percent: Percent, whisker: Whisker) -> Bar:
         bounds(found, sign=False),
         left=percent(found.value),
         whisker=whisker(found, 0.0),
+        is_state=True,
     )
 
 
