@@ -26,7 +26,7 @@ from tests.ledger_bench.plants import Plan, plans
 from tests.ledger_bench.worlds import Kit
 
 PROCESSES = 2
-EACH, EACH_PAIR, NONE = 50, 10, 160
+EACH, EACH_PAIR, NONE = 70, 14, 160
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, count, cycle, islice, product
 
+import numpy as np
+
 from trueup.diagnose.metrics import MetricName
 from trueup.diagnose.six import SIX, SixCause
 
@@ -63,6 +65,11 @@ class Plan:
     shifted: bool
     metric: MetricName
     seed: int
+
+    def random(self, what: int) -> np.random.Generator:
+        """Draws of one kind. Of streams that the ledger's bootstrap does not have, whose seeds are (seed, 0) and
+        (seed, 1): rows must not be drawn again by the very numbers that they were made from."""
+        return np.random.default_rng([7919, self.seed, what])
 
     @property
     def causes(self) -> tuple[SixCause, ...]:

@@ -65,7 +65,7 @@ def materialized(plan: Plan, path: Path, contract: FeatureContract) -> Ledger:
 def served(plan: Plan, present: People, contract: FeatureContract, models: Models) -> Iterator[ServedRows]:
     """Requests in the order they came; every fortieth is logged twice."""
     values, event_times = _read_online(plan, present)
-    shuffled = np.random.default_rng([plan.seed, 2]).permutation(KNOWN)
+    shuffled = plan.random(2).permutation(KNOWN)
     unanswered = np.zeros(REQUESTS, np.bool_)
     if "answered without features" in plan.plants:
         unanswered[shuffled[:UNANSWERED]] = True
@@ -101,7 +101,7 @@ def _read_online(plan: Plan, present: People) -> tuple[dict[str, Floats], dict[s
     elif is_unbounded(plan):
         missed = number < MISSED
     else:
-        missed = np.isin(number, np.random.default_rng([plan.seed, 3]).permutation(KNOWN)[:MISSED])
+        missed = np.isin(number, plan.random(3).permutation(KNOWN)[:MISSED])
     missed = np.repeat(missed, ROWS_OF_REQUEST)
     old_score = present.old_score if "missed materialization" in plan.plants else present.x[2]
     old_mood = present.noise["old mood" if "serving" in plan.harmless else "mood"]

@@ -72,7 +72,7 @@ class World:
 
 def build_world(plan: Plan, folder: Path, kit: Kit) -> World:
     """Writes all of it under a folder."""
-    random = np.random.default_rng([plan.seed, 1])
+    random = plan.random(1)
     past = draw(random, TRAIN + HOLDOUT, shifted=False)
     present = draw(random, SERVED, shifted=plan.shifted)
     repo = folder / "repo"
