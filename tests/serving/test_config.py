@@ -38,6 +38,13 @@ def test_the_shipped_settings_are_the_flights_ab_test() -> None:
         ("flights_leaky", "flights_leaky", "champion", 50),
     ]
     assert (config.design.unit, config.design.shadow, config.clock) == ("flight_id", True, "request")
+    (design,) = config.design.experiments
+    assert [(each.name, each.kind, each.guardrail) for each in (*design.metrics, *design.guardrails)] == [
+        ("squared_error", "mean", False),
+        ("correct", "mean", False),
+        ("auc", "model", False),
+        ("log_loss", "mean", True),
+    ]
 
 
 LAYERED = """
