@@ -38,6 +38,74 @@ def test_the_shipped_settings_are_the_flights_ab_test() -> None:
         ("flights_leaky", "flights_leaky", "champion", 50),
     ]
     assert (config.design.unit, config.design.shadow, config.clock) == ("flight_id", True, "request")
+    (design,) = config.design.experiments
+    assert [(each.name, each.kind, each.guardrail) for each in (*design.metrics, *design.guardrails)] == [
+        ("squared_error", "mean", False),
+        ("correct", "mean", False),
+        ("auc", "model", False),
+        ("log_loss", "mean", True),
+    ]
+
+
+LAYERED = """
+name = "{name}"
+unit = "flight"
+salt = "{name}"
+layer = {{name = "main", salt = "main", from = {begin}, to = {end}}}
+[[variants]]
+name = "{name}-a"
+model = "m"
+weight = 1
+"""
+
+
+def _experiments(tmp_path: Path, *parts: tuple[str, float, float], named: str = "ab/{name}.toml") -> Path:
+    """A server's settings that name one file for each (name, from, to), in a folder beside them."""
+    (tmp_path / "ab").mkdir()
+    for name, begin, end in parts:
+        text = LAYERED.format(name=name, begin=begin, end=end)
+        (tmp_path / "ab" / f"{name}.toml").write_text(text, encoding="utf-8")
+    files = ", ".join(f'"{named.format(name=name)}"' for name, *_ in parts)
+    return _file(tmp_path, f"experiments = [{files}]\n")
+
+
+def test_experiments_are_files_relative_to_the_settings_that_name_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _experiments(tmp_path, ("one", 0.0, 0.5), ("two", 0.5, 1.0))
+    monkeypatch.chdir("/")
+    design = load_config(path, env={}).design
+    assert [each.name for each in design.experiments] == ["one", "two"]
+    assert [variant.name for variant in design.variants] == ["one-a", "two-a"]
+
+
+def test_an_experiment_in_the_settings_is_the_one_in_a_file(tmp_path: Path) -> None:
+    text = TEXT.partition("[experiment]")[2].partition("[log]")[0]
+    (tmp_path / "ab.toml").write_text(text.replace("experiment.variants", "variants"), encoding="utf-8")
+    inline = load_config(_file(tmp_path), env={}).design
+    in_a_file = load_config(_file(tmp_path, 'experiments = ["ab.toml"]\n'), env={}).design
+    assert inline == in_a_file
+
+
+def test_experiments_that_cannot_be_served_together_do_not_start(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'one' and 'two' share a part of layer 'main': 0 to 0.6 and 0.5 to 1"):
+        load_config(_experiments(tmp_path, ("one", 0.0, 0.6), ("two", 0.5, 1.0)), env={})
+
+
+def test_an_experiment_in_the_settings_and_one_in_a_file_are_one_too_many(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name it in a file of its own") as refused:
+        load_config(_file(tmp_path, f'experiments = ["ab.toml"]\n{TEXT}'), env={})
+    assert refused.value.field == "experiments"
+
+
+def test_a_wrong_experiment_is_named_with_its_file(tmp_path: Path) -> None:
+    path = _experiments(tmp_path, ("one", 0.0, 1.0))
+    (tmp_path / "ab" / "one.toml").write_text("traffic = 2\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"ab/one\.toml: .*traffic: input should be less than or equal to 1 \(got 2\)"):
+        load_config(path, env={})
+    (tmp_path / "ab" / "one.toml").unlink()
+    with pytest.raises(InputError, match=r"ab/one\.toml cannot be read"):
+        load_config(path, env={})
 
 
 def test_the_environment_wins_over_the_file_and_the_command_line_over_both(

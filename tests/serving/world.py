@@ -271,7 +271,8 @@ def noise(contract: FeatureContract, rows: int, seed: int) -> FeatureFrame:
 
 
 def config_text(world: World, log_dir: Path, variants: Sequence[tuple[str, str, int]], **settings: Any) -> str:
-    """A server's TOML: variants are (name, model, weight). Nobody promoted the models; with a gate key that counts."""
+    """A server's TOML: variants are (name, model, weight); none: `experiments` names files. Nobody promoted the models;
+    with a gate key that counts."""
     experiment = {"name": "ab", "unit": "flight", "salt": "s", "shadow": True}
     experiment |= {name: settings.pop(name) for name in list(settings) if name in experiment}
     top: dict[str, Any] = {
@@ -284,7 +285,8 @@ def config_text(world: World, log_dir: Path, variants: Sequence[tuple[str, str, 
         top["allow_unverified"] = True
     top |= {name: settings.pop(name) for name, value in list(settings.items()) if not isinstance(value, dict)}
     lines = [f"{name} = {_toml(value)}" for name, value in top.items()]
-    lines += ["[experiment]", *(f"{name} = {_toml(value)}" for name, value in experiment.items())]
+    if variants:
+        lines += ["[experiment]", *(f"{name} = {_toml(value)}" for name, value in experiment.items())]
     for name, model, weight in variants:
         lines += ["[[experiment.variants]]", f"name = {_toml(name)}", f"model = {_toml(model)}", f"weight = {weight}"]
     for section, values in settings.items():
@@ -295,4 +297,4 @@ def config_text(world: World, log_dir: Path, variants: Sequence[tuple[str, str, 
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value) if isinstance(value, (int, float)) else f'"{value}"'
+    return repr(value) if isinstance(value, (int, float, list)) else f'"{value}"'

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from functools import cache
 
 from trueup.experiments.design import Experiment, Exposure, Portfolio, Variant
 from trueup.hashing import canonical_json
@@ -40,14 +41,10 @@ def assign(experiment: Experiment, unit: str, at: datetime | None = None) -> Ass
 
 
 def assign_among(portfolio: Portfolio, unit: str, at: datetime | None = None) -> Assignment:
-    """By the one experiment that has the unit; without one, the first one's control answers, as the experiment whose
-    part of the layer it is says."""
+    """As the one experiment says whose part of the layer the unit is in, its control for whom it keeps out: it is what
+    its holdout and its ramp are compared with. A unit in nobody's part is answered by the first one's control."""
     found = [assign(experiment, unit, at) for experiment in portfolio.experiments]
-    for each in found:
-        if each.exposure == "assigned":
-            return each
-    said = next((each for each in found if each.exposure != "outside layer"), found[0])
-    return Assignment(said.experiment, portfolio.experiments[0].control_variant, said.exposure)
+    return next((each for each in found if each.exposure != "outside layer"), found[0])
 
 
 def position(salt: str, unit: str, purpose: str | None = None) -> int:
@@ -76,13 +73,19 @@ def _outside(experiment: Experiment, unit: str, at: datetime | None) -> Exposure
     if at is not None and experiment.end is not None and at >= experiment.end:
         return "ended"
     # By the layer's salt, so that the same units are held out of all its experiments, one after the other.
-    if position(layer.salt if layer else experiment.salt, unit, "holdout") < _edge(experiment.holdout):
+    if _among_first(experiment.holdout, layer.salt if layer else experiment.salt, unit, "holdout"):
         return "holdout"
-    if position(experiment.salt, unit, "traffic") >= _edge(experiment.traffic):
+    if not _among_first(experiment.traffic, experiment.salt, unit, "traffic"):
         return "not in traffic"
     return None
 
 
+def _among_first(share: float, salt: str, unit: str, purpose: str) -> bool:
+    """Whether the unit is in the lowest `share` of all positions. None and all of them need no hash: most requests."""
+    return share >= 1 or (share > 0 and position(salt, unit, purpose) < _edge(share))
+
+
+@cache
 def _edge(share: float) -> int:
     """Positions below it are that share of all: exactly, as the share is written in decimal."""
     return int(Fraction(str(share)) * _WHOLE)

@@ -185,7 +185,7 @@ def _twice(names: Iterable[str]) -> str | None:
 @dataclass(frozen=True)
 class Portfolio:
     """The experiments of one server. A request has one answer, so at most one of them can have a unit: several share
-    one layer and no part of it. The first one's control answers whom none has."""
+    one layer and no part of it. The first one's control answers the units of nobody's part."""
 
     experiments: tuple[Experiment, ...]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from trueup.eventlog.records import (
     UNIT,
     VARIANT,
 )
-from trueup.experiments.changes import SplitVersion
+from trueup.experiments.changes import SplitChange, SplitVersion, in_order, split_changes, unserved_changes
+from trueup.experiments.design import Experiment
 
 UNKNOWN = "not logged"
 """Exposure of rows that an older trueup logged: they were all assigned."""
@@ -34,14 +36,21 @@ _BATCH_ROWS = 500_000
 @dataclass(frozen=True)
 class LoggedExperiment:
     """rows: (exposure, variant) -> answered rows; units: variant -> how many different ones were assigned to it. both:
-    units that were assigned to more than one variant. versions: the splits. first, last: instants of its rows."""
+    units that were assigned to more than one variant. versions: the splits, in order. moved: of each of them and the
+    next, the units that both have, in two variants. first, last: instants of its rows."""
 
     rows: Mapping[tuple[str, str], int]
     units: Mapping[str, int]
     both: int
     versions: tuple[SplitVersion, ...]
+    moved: Mapping[tuple[str, str], int]
     first: datetime | None
     last: datetime | None
+
+    def changes(self, design: Experiment) -> tuple[SplitChange, ...]:
+        """Of the split while the log was written, then from there to a design that was not served yet."""
+        served = split_changes(self.versions, self.moved)
+        return (*served, *unserved_changes(design.hash, design.split(), self.versions))
 
 
 def logged_experiment(
@@ -50,18 +59,20 @@ def logged_experiment(
     """Of the answered rows in the window. Raises SourceError for a log that cannot be read."""
     tables = list(answered(log, name, start=start, end=end))
     if not tables:
-        return LoggedExperiment({}, {}, 0, (), None, None)
+        return LoggedExperiment({}, {}, 0, (), {}, None, None)
     rows = pa.concat_tables(tables)
     counts = rows.group_by([EXPOSURE, VARIANT]).aggregate([([], "count_all")]).to_pylist()
     assigned = rows.filter(pc.is_in(rows.column(EXPOSURE), pa.array(["assigned", UNKNOWN])))
     pairs = assigned.group_by([UNIT, VARIANT]).aggregate([])
     several = pairs.group_by([UNIT]).aggregate([([], "count_all")])
+    versions = in_order(list(_versions(log, rows)))
     units = pairs.group_by([VARIANT]).aggregate([([], "count_all")]).to_pylist()
     return LoggedExperiment(
         rows={(each[EXPOSURE], each[VARIANT]): each["count_all"] for each in counts},
         units={each[VARIANT]: each["count_all"] for each in sorted(units, key=lambda each: str(each[VARIANT]))},
         both=int(pc.sum(pc.greater(several.column("count_all"), 1)).as_py() or 0),
-        versions=tuple(_versions(log, rows)),
+        versions=tuple(versions),
+        moved={(a.hash, b.hash): _moved(assigned, a.hash, b.hash) for a, b in pairwise(versions)},
         first=pc.min(rows.column(LOG_TIMESTAMP)).as_py(),
         last=pc.max(rows.column(LOG_TIMESTAMP)).as_py(),
     )
@@ -84,10 +95,26 @@ def answered(log: Path, name: str, *, start: datetime | None = None, end: dateti
 
 def _versions(log: Path, rows: pa.Table) -> Iterator[SplitVersion]:
     named = rows.filter(pc.is_valid(rows.column(EXPERIMENT_VERSION)))
-    groups = named.group_by([EXPERIMENT_VERSION]).aggregate([(LOG_TIMESTAMP, "min"), ([], "count_all")])
+    groups = named.group_by([EXPERIMENT_VERSION]).aggregate(
+        [(LOG_TIMESTAMP, "min"), (LOG_TIMESTAMP, "max"), ([], "count_all")]
+    )
     for each in groups.to_pylist():
         version = each[EXPERIMENT_VERSION]
-        yield SplitVersion(version, _document(log, version), each[f"{LOG_TIMESTAMP}_min"], each["count_all"])
+        first, last = each[f"{LOG_TIMESTAMP}_min"], each[f"{LOG_TIMESTAMP}_max"]
+        yield SplitVersion(version, _document(log, version), first, last, each["count_all"])
+
+
+def _moved(assigned: pa.Table, before: str, after: str) -> int:
+    """Units with rows under both versions, and not in the same variant."""
+    one, other = (
+        assigned.filter(pc.equal(assigned.column(EXPERIMENT_VERSION), version))
+        .group_by([UNIT, VARIANT])
+        .aggregate([])
+        .select([UNIT, VARIANT])
+        for version in (before, after)
+    )
+    both = one.join(other.rename_columns([UNIT, "after"]), UNIT, join_type="inner")
+    return len(pc.unique(both.filter(pc.not_equal(both.column(VARIANT), both.column("after"))).column(UNIT)))
 
 
 def _document(log: Path, version: str) -> dict[str, Any] | None:

@@ -54,6 +54,13 @@ class Metric:
                 raise InputError(field, f"metric {self.name!r} of kind {self.kind!r}: {field} {said}.")
         if self.kind == "model" and self.covariate is not None:
             raise InputError("covariate", f"metric {self.name!r}: a model's score takes no covariate.")
+        if self.kind == "model" and self.guardrail:
+            # A read-out judges guardrails by their units; accepted here, it would never be judged, and pass.
+            raise InputError(
+                "max_regression",
+                f"metric {self.name!r}: a model's score is no guardrail.",
+                hint='Guard a mean: kind = "mean" with value = "correct", "squared_error" or "log_loss".',
+            )
 
     @property
     def guardrail(self) -> bool:

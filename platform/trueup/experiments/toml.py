@@ -38,9 +38,16 @@ def _duration(value: object) -> timedelta:
         raise ValueError("expected a duration, such as 30m, 24h or 7d") from error
 
 
+def _number(value: object) -> object:
+    # bool is an int: `weight = true` would be a silent 1.
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    return value
+
+
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
 
 
 class _Table(BaseModel):
@@ -53,7 +60,7 @@ class VariantTable(_Table):
     name: str
     model: str
     alias: str = "champion"
-    weight: int | None = None
+    weight: Annotated[int | None, BeforeValidator(_number)] = None
     shadow: bool = False
 
     @model_validator(mode="after")
@@ -70,8 +77,8 @@ class LayerTable(_Table):
 
     name: str
     salt: str
-    begin: float = Field(default=0.0, alias="from")
-    end: float = Field(default=1.0, alias="to")
+    begin: Share = Field(default=0.0, alias="from")
+    end: Share = Field(default=1.0, alias="to")
 
 
 class MetricTable(_Table):
@@ -87,7 +94,7 @@ class MetricTable(_Table):
     absent: Absent = "unknown"
     covariate: str | None = None
     threshold: Share = 0.5
-    max_regression: Annotated[float, Field(ge=0)] | None = None
+    max_regression: Annotated[float, BeforeValidator(_number), Field(ge=0)] | None = None
     score: ModelScore | None = None
 
 

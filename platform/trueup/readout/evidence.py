@@ -30,7 +30,6 @@ from trueup.eventlog.records import (
     VARIANT,
     input_fields,
 )
-from trueup.experiments.changes import split_changes
 from trueup.experiments.design import Experiment
 from trueup.experiments.logged import logged_experiment
 from trueup.experiments.metric import Metric
@@ -108,7 +107,7 @@ def gather(
         outcomes=joined,
         denominators=denominators,
         parity=rates,
-        changes=split_changes(found.versions),
+        changes=found.changes(experiment),
         now=now,
         since=since,
         until=until,

@@ -38,7 +38,9 @@ def reasons(
         told = f"; it comes from {', '.join(f'{s.column} = {s.level}' for s in where[:3])}" if where else ""
         yield f"the sample ratio is off: {seen}; p = {ratio.p_value:.1e}, alarm below {ALARM:g}{told}"
     for change in changes:
-        if change.fault:
+        if change.fault and change.since is None:
+            yield f"the experiment's file is not what was served: {change}"
+        elif change.fault:
             yield f"the split was changed while the experiment ran: {change}"
     for variant in variants:
         if len(variant.contracts) > 1:
@@ -49,7 +51,7 @@ def reasons(
         yield "the sample ratio could not be looked at: no unit was assigned"
     if parity_was_asked:
         yield from _parity([(variant.name, variant.parity) for variant in answering])
-    if both and not any(change.fault for change in changes):
+    if both and not any(change.fault and change.since is not None for change in changes):
         yield f"{both:,} units were assigned to more than one variant, under one and the same split"
 
 
@@ -67,7 +69,7 @@ def warnings(
             yield f"not all of {variant.name} could be compared: {variant.parity.why}"
     for change in changes:
         if not change.fault:
-            yield f"who takes part was changed: {change}"
+            yield f"changed, and moved no unit to another variant: {change}"
     if not parity_was_asked:
         yield "parity of the variants was not looked at (--no-parity)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
+from tests.oracles import assignment as oracle
 
 from trueup.errors import InputError
 from trueup.experiments.assign import assign, assign_among
@@ -110,8 +112,53 @@ def test_experiments_of_one_layer_share_no_unit_and_together_have_all_of_it() ->
         found[among.experiment.name if among.exposure == "assigned" else "neither"] += 1
         if among.exposure == "outside layer":
             assert among.variant.name == "one-a"
+        else:
+            assert among == assign(among.experiment, unit), "what `trueup experiment assign` says of its file"
     expected = [0.3 * len(UNITS), 0.5 * len(UNITS), 0.2 * len(UNITS)]
     assert chisquare(list(found.values()), expected).pvalue > ALPHA
+
+
+def test_whom_an_experiment_keeps_out_of_its_part_is_answered_by_its_own_control() -> None:
+    kept_out = {"holdout": {"holdout": 1.0}, "not in traffic": {"traffic": 0.0}, "ended": {"end": NOON}}
+    for exposure, who in kept_out.items():
+        portfolio = Portfolio(
+            (
+                experiment("one", layer=Layer("main", "m", 0, 0.5)),
+                experiment("two", layer=Layer("main", "m", 0.5, 1), **who),
+            )
+        )
+        outside = [found for unit in UNITS[:50] if (found := assign_among(portfolio, unit, NOON)).exposure == exposure]
+        assert {(found.experiment.name, found.variant.name) for found in outside} == {("two", "two-a")}
+
+
+SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1, allow_subnormal=False))
+INSTANTS = st.none() | st.datetimes(datetime(2013, 10, 31), datetime(2013, 11, 3), timezones=st.just(UTC))
+
+
+@st.composite
+def designs(draw: st.DrawFn) -> Experiment:
+    weights = draw(st.lists(st.integers(0, 5), min_size=1, max_size=4).filter(any))
+    lower, upper = sorted(draw(st.lists(SHARES, min_size=2, max_size=2, unique=True)))
+    return Experiment(
+        "ab",
+        "unit",
+        draw(st.sampled_from(["s", "Ωμέγα", '"'])),
+        tuple(Variant(f"v{at}", "m", "champion", weight) for at, weight in enumerate(weights)),
+        start=draw(st.none() | st.just(NOON)),
+        end=draw(st.none() | st.just(NOON + timedelta(days=1))),
+        traffic=draw(SHARES),
+        holdout=draw(SHARES),
+        layer=draw(st.none() | st.just(Layer("main", "l", lower, upper))),
+    )
+
+
+@given(designs(), st.text(alphabet=st.characters(exclude_categories=["Cs"])), INSTANTS)
+def test_an_assignment_is_what_the_split_that_the_log_keeps_says(
+    design: Experiment, unit: str, at: datetime | None
+) -> None:
+    found = assign(design, unit, at)
+    document = json.loads(json.dumps(design.split()))
+    assert (found.variant.name, found.exposure) == oracle.assigned(document, unit, at)
 
 
 def test_a_shadow_variant_gets_no_unit() -> None:

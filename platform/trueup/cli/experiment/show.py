@@ -24,7 +24,6 @@ def show(file: ExperimentFile, log: LogPath = None, as_json: Json = False) -> No
 
     Example: trueup experiment show serving/experiments/flights-ab.toml
     """
-    from trueup.experiments.changes import split_changes
     from trueup.experiments.logged import logged_experiment
     from trueup.experiments.toml import load_experiment
     from trueup.settings import Settings
@@ -32,12 +31,12 @@ def show(file: ExperimentFile, log: LogPath = None, as_json: Json = False) -> No
     design = load_experiment(file)
     with step("read the log"):
         found = logged_experiment(log or Settings().log_dir, design.name)
-    changes = split_changes(found.versions)
+    changes = found.changes(design)
     if as_json:
         print_json(_json(design, found, changes))
     else:
         _show(design, found, changes)
-    if any(change.fault for change in changes) or found.both:
+    if any(change.fault and change.since is not None for change in changes) or found.both:
         raise typer.Exit(CHECK_FAILED)
 
 
@@ -90,5 +89,8 @@ def _show(design: Experiment, found: LoggedExperiment, changes: tuple[SplitChang
     if found.both:
         output.print(f"\n{found.both:,} units were assigned to more than one variant.", style="red")
     for change in changes:
-        what = "The running split was changed" if change.fault else "Who takes part was changed"
+        if change.since is None:
+            what = "The file is not what was served last"
+        else:
+            what = "The running split was changed" if change.fault else "Changed, and moved nobody"
         output.print(f"\n{what}: {change}", style="red" if change.fault else None, markup=False)
