@@ -5,11 +5,10 @@ Names come from data. Each stands in a code span, in which nothing is markup: no
 
 from __future__ import annotations
 
-import re
-
 from trueup.parity.causes import UNEXPLAINED
 from trueup.parity.report import Report
 from trueup.parity.results import ExpectationResult, Result, Verdict
+from trueup.parity.sinks.gfm import code, prose, table
 from trueup.parity.sinks.words import (
     asserted,
     causes_of,
@@ -24,23 +23,19 @@ from trueup.parity.sinks.words import (
     remedy,
     terms,
     told,
-    visible,
 )
 from trueup.wording import counted
 
 MOST_ROWS = 10
 """Features, drifted features and failed expectations that are listed; the rest is counted."""
 _MARKS: dict[Verdict, str] = {"pass": "✅", "fail": "❌", "could not run": "⚠️"}
-_PIPE = "\\|"
-"""A `|` within a cell, in a code span too."""
-_MARKUP = re.compile(r"([\\`*_\[\]<>#~@!$&])")
 
 
 def render_markdown(report: Report, *, docs: str | None = None) -> str:
     """docs: address of the page that describes the causes, with an anchor for each; without one they stand unlinked."""
     parts = [
         f"### {_MARKS[report.verdict]} Parity: {report.verdict}",
-        f"**{_prose(headline(report))}** {_prose(figures(report))}",
+        f"**{prose(headline(report))}** {prose(figures(report))}",
         _subjects(report),
         _causes(report, docs),
         _features(report),
@@ -61,22 +56,22 @@ def _subjects(report: Report) -> str:
         rows.append(
             [
                 f"{_MARKS[row.verdict]} {row.check}",
-                _code(row.subject),
+                code(row.subject),
                 counted(row.examined, row.unit),
                 number(row.found),
-                _prose(row.share),
+                prose(row.share),
                 unexplained,
             ]
         )
-    return _table(["check", "subject", "examined", "differ", "share", "unexplained"], "llrrrr", rows)
+    return table(["check", "subject", "examined", "differ", "share", "unexplained"], "llrrrr", rows)
 
 
 def _causes(report: Report, docs: str | None) -> str:
     rows = []
     for cause, where in causes_of(report).items():
-        name = _code(cause) if docs is None else f"[{_code(cause)}]({docs}#{cause})"
-        rows.append([name, number(sum(where.values())), _prose(remedy(cause)[1])])
-    return _table(["cause", "values", "what to do next"], "lrl", rows) if rows else ""
+        name = code(cause) if docs is None else f"[{code(cause)}]({docs}#{cause})"
+        rows.append([name, number(sum(where.values())), prose(remedy(cause)[1])])
+    return table(["cause", "values", "what to do next"], "lrl", rows) if rows else ""
 
 
 def _features(report: Report) -> str:
@@ -90,11 +85,11 @@ def _features(report: Report) -> str:
     found.sort(key=lambda each: (-each[0], each[1], each[2]))
     rows = [
         [
-            _code(label),
-            _code(name),
+            code(label),
+            code(name),
             number(mismatched),
-            _prose(percent(mismatched, feature.counts.compared)),
-            ", ".join(_code(cause) for cause in [*feature.by_cause, *([UNEXPLAINED] if feature.unexplained else [])]),
+            prose(percent(mismatched, feature.counts.compared)),
+            ", ".join(code(cause) for cause in [*feature.by_cause, *([UNEXPLAINED] if feature.unexplained else [])]),
         ]
         for mismatched, label, name, feature in found[:MOST_ROWS]
     ]
@@ -108,7 +103,7 @@ def _drift(report: Report) -> str:
     rows = []
     for result, name in found[:MOST_ROWS]:
         drift = result.features[name]
-        rows.append([_code(result.label), _code(name), figure(drift.q_value), _prose(farthest(drift))])
+        rows.append([code(result.label), code(name), figure(drift.q_value), prose(farthest(drift))])
     return _listed(
         "Drifted features", ["subject", "feature", "q", "farthest above its threshold"], "llrl", rows, len(found)
     )
@@ -118,10 +113,10 @@ def _expectations(report: Report) -> str:
     found = [(result, each) for result in report.expectations for each in result.failed]
     rows = [
         [
-            _code(result.label),
-            _code(asserted(each)),
+            code(result.label),
+            code(asserted(each)),
             number(each.unexpected),
-            _prose(percent(each.unexpected, each.examined)),
+            prose(percent(each.unexpected, each.examined)),
         ]
         for result, each in found[:MOST_ROWS]
     ]
@@ -133,14 +128,14 @@ def _asides(report: Report) -> str:
     lines = []
     for result in report.results:
         if result.verdict == "could not run":
-            lines.append(f"- {_code(result.label)} could not be checked: {_prose(told(result))}")
+            lines.append(f"- {code(result.label)} could not be checked: {prose(told(result))}")
         else:
-            lines += [f"- {_code(result.label)}: {_prose(said)}" for said in left_out(result) + terms(result)]
+            lines += [f"- {code(result.label)}: {prose(said)}" for said in left_out(result) + terms(result)]
         if isinstance(result, Result):
-            lines += [f"- {_code(result.label)}: {_prose(f'{name}: {note}')}" for name, note in result.notes.items()]
+            lines += [f"- {code(result.label)}: {prose(f'{name}: {note}')}" for name, note in result.notes.items()]
         if isinstance(result, ExpectationResult) and result.data_docs is not None:
-            lines.append(f"- {_code(result.label)}: Data Docs in {_code(result.data_docs)}")
-    lines += [f"- {_prose(said)}" for said in report.not_checked]
+            lines.append(f"- {code(result.label)}: Data Docs in {code(result.data_docs)}")
+    lines += [f"- {prose(said)}" for said in report.not_checked]
     return "\n".join(lines)
 
 
@@ -148,22 +143,4 @@ def _listed(title: str, head: list[str], align: str, rows: list[list[str]], tota
     if not rows:
         return ""
     more = f"\n\nand {number(total - MOST_ROWS)} more" if total > MOST_ROWS else ""
-    return f"**{title}**\n\n{_table(head, align, rows)}{more}"
-
-
-def _table(head: list[str], align: str, rows: list[list[str]]) -> str:
-    marks = ["---:" if side == "r" else "---" for side in align]
-    return "\n".join(f"| {' | '.join(cell.replace('|', _PIPE) for cell in cells)} |" for cells in [head, marks, *rows])
-
-
-def _code(text: str) -> str:
-    """A code span: the fence is longer than any run of backticks in it."""
-    shown = visible(text) or " "
-    fence = "`" * (max((len(run) for run in re.findall("`+", shown)), default=0) + 1)
-    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
-    return f"{fence}{pad}{shown}{pad}{fence}"
-
-
-def _prose(text: str) -> str:
-    """Text in which every sign of markup is escaped."""
-    return _MARKUP.sub(r"\\\1", visible(text))
+    return f"**{title}**\n\n{table(head, align, rows)}{more}"

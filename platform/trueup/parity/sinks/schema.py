@@ -88,14 +88,18 @@ class _Beside(TypedDict):
     causes: dict[str, Remedy]
 
 
-class _Generate(GenerateJsonSchema):
-    """As the report is written: every field is there, and a number that JSON has not is its name."""
+class AsWritten(GenerateJsonSchema):
+    """As JSON forms are written: every field is there."""
 
     def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: ARG002 (pydantic's signature)
         return True
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
         return False
+
+
+class _Generate(AsWritten):
+    """A number that JSON has not is its name."""
 
     def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:  # noqa: ARG002
         return {"anyOf": [{"type": "number"}, {"enum": list(NOT_FINITE.values())}]}
