@@ -1,66 +1,70 @@
-"""The ledger as Markdown, for a ticket or a pull request."""
+"""The ledger as Markdown, for a ticket or a pull request: GitHub's and GitLab's. What comes from data stays text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from trueup.diagnose.gap_ledger import GapLedger
-from trueup.diagnose.sinks.rows import bounds, effect, judged, level, share, split_title, waterfall
+from trueup.diagnose.sinks.rows import (
+    bounds,
+    effect,
+    judged,
+    level,
+    metric_title,
+    not_looked_at,
+    rounding,
+    share,
+    shown_terms,
+    split_title,
+    splits,
+    waterfall,
+)
+from trueup.parity.sinks.gfm import code, prose, sentence, table
 
 
 def render_markdown(ledger: GapLedger) -> str:
-    return "\n".join(_lines(ledger)) + "\n"
+    parts = [
+        f"### {code(f'{ledger.model}@{ledger.version}')}: offline to online",
+        f"**{sentence(ledger.summary)}**",
+        table(["state or step", prose(metric_title(ledger)), "95 % interval", "rows"], "lrrr", _waterfall(ledger)),
+        table(["cause", "effect", "95 % interval", "found"], "lrrl", _causes(ledger)),
+        *_splits(ledger),
+        "\n".join(f"- {line}" for line in _lines(ledger)),
+        *(f"**{total.cause}**: {total.advice}" for total in ledger.claimed),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _lines(ledger: GapLedger) -> Iterator[str]:
-    yield f"# {_text(ledger.model)}@{_text(ledger.version)}: offline to online"
-    yield ""
-    yield f"**{_text(ledger.summary)}**"
-    yield ""
-    yield from _table(("state or step", ledger.metric, "95 % interval", "rows"), list(_waterfall(ledger)))
-    yield ""
-    yield from _table(
-        ("cause", "effect", "95 % interval", ""),
-        [(t.cause, effect(t.effect), bounds(t.effect), judged(t)) for t in ledger.causes],
-    )
-    for step in ledger.steps:
-        for split in step.splits:
-            if any(term.effect.value for term in split.terms):
-                yield ""
-                yield from _table(
-                    (f"{step.title}, {split_title(split)}", "effect", "95 % interval", "rows or values"),
-                    [(term.name, effect(term.effect), bounds(term.effect), share(term)) for term in split.terms],
-                )
-    yield ""
-    for step in ledger.steps:
-        for sentence in step.sentences:
-            yield f"- {_text(sentence)}"
-    for note in ledger.notes:
-        yield f"- {_text(note)}"
-    for total in ledger.claimed:
-        yield ""
-        yield f"**{total.cause}**: {_text(total.advice)}"
-
-
-def _waterfall(ledger: GapLedger) -> Iterator[tuple[str, ...]]:
+def _waterfall(ledger: GapLedger) -> Iterator[list[str]]:
     for state, step in waterfall(ledger):
         if state is not None:
             rows = "" if state.rows is None else f"{state.rows:,}"
-            yield f"**{_text(state.title)}**", level(state), bounds(state.estimate, sign=False), rows
+            yield [f"**{prose(state.title)}**", level(state), bounds(state.estimate, sign=False), rows]
         if step is not None:
-            yield _text(step.title), effect(step.effect), bounds(step.effect), ""
+            yield [prose(step.title), effect(step.effect), bounds(step.effect), ""]
     if ledger.gap is not None:
-        yield "**gap**", effect(ledger.gap), bounds(ledger.gap), ""
+        yield ["**gap, online minus offline**", f"**{effect(ledger.gap)}**", bounds(ledger.gap), ""]
 
 
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(_text(name) or ' ' for name in names)} |"
-    yield f"|{'---|' * len(names)}"
-    for row in rows:
-        yield f"| {' | '.join(cell if cell.startswith('**') else _text(cell) for cell in row)} |"
+def _causes(ledger: GapLedger) -> Iterator[list[str]]:
+    for total in ledger.causes:
+        cause = f"**{total.cause}**" if total.claimed else total.cause
+        yield [cause, effect(total.effect), bounds(total.effect), judged(total)]
 
 
-def _text(text: str) -> str:
-    for character, escaped in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("\n", " ")):
-        text = text.replace(character, escaped)
-    return text
+def _splits(ledger: GapLedger) -> Iterator[str]:
+    for step, split in splits(ledger):
+        head = [prose(f"{step.title}, {split_title(split)}"), "effect", "95 % interval", "rows or values"]
+        rows = ([code(term.name), effect(term.effect), bounds(term.effect), share(term)] for term in shown_terms(split))
+        yield table(head, "lrrr", rows)
+
+
+def _lines(ledger: GapLedger) -> Iterator[str]:
+    for step in ledger.steps:
+        yield from (sentence(said) for said in step.sentences)
+    for causes, why in not_looked_at(ledger):
+        yield sentence(f"Not all was looked at of {causes}: {why}.")
+    yield from (sentence(note) for note in ledger.notes)
+    footnote = rounding(ledger)
+    if footnote is not None:
+        yield footnote

@@ -29,3 +29,11 @@ def code(text: str) -> str:
 def prose(text: str) -> str:
     """Text in which every sign of markup is escaped."""
     return _MARKUP.sub(r"\\\1", visible(text))
+
+
+def sentence(text: str) -> str:
+    """Prose in which what stands between backticks is a code span; whose backticks they are makes no difference."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0 or "" in parts[1::2]:
+        return prose(text)
+    return "".join(code(part) if at % 2 else prose(part) for at, part in enumerate(parts))
