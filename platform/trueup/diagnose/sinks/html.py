@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from trueup.diagnose.gap_ledger import GapLedger, Split, Term
-from trueup.diagnose.sinks.rows import bounds, effect, judged, share, split_title
+from trueup.diagnose.gap_ledger import GapLedger
+from trueup.diagnose.sinks.parts import draw_causes, draw_split
+from trueup.diagnose.sinks.rows import effect, metric_title, not_looked_at, rounding, split_title, splits
 from trueup.diagnose.sinks.waterfall import draw
 from trueup.parity.sinks.html import Section, page_style
 from trueup.parity.sinks.words import number, visible, when
@@ -18,7 +19,20 @@ from trueup.parity.sinks.words import number, visible, when
 def ledger_section(ledger: GapLedger, index: int = 0) -> Section:
     """index: tells several of one page apart."""
     anchor = f"why-{index}"
-    body = _environment().get_template("ledger.html.j2").render(anchor=anchor, ledger=ledger, drawn=draw(ledger))
+    body = (
+        _environment()
+        .get_template("ledger.html.j2")
+        .render(
+            anchor=anchor,
+            ledger=ledger,
+            metric=metric_title(ledger),
+            drawn=draw(ledger),
+            causes=draw_causes(ledger),
+            splits=[(step, split, draw_split(ledger, split)) for step, split in splits(ledger)],
+            missing=not_looked_at(ledger),
+            footnote=rounding(ledger),
+        )
+    )
     return Section(anchor, f"Why: {ledger.model}", Markup(body), _style())  # noqa: S704 (our own template, escaped)
 
 
@@ -40,15 +54,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "instant": when}
-    environment.globals |= {
-        "effect": effect,
-        "bounds": bounds,
-        "judged": judged,
-        "share": share,
-        "split_title": split_title,
-        "width": _width,
-    }
+    environment.filters |= {"number": number, "instant": when, "sentence": _sentence}
+    environment.globals |= {"effect": effect, "split_title": split_title}
     return environment
 
 
@@ -57,10 +64,13 @@ def _finalize(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _width(term: Term, split: Split) -> float:
-    """Percent of the split's longest bar."""
-    longest = max(abs(each.effect.value) for each in split.terms)
-    return round(100 * abs(term.effect.value) / longest, 2) if longest else 0.0
+def _sentence(text: str) -> Markup:
+    """Text in its own direction; what stands between backticks is code."""
+    parts = visible(text).split("`")
+    if len(parts) % 2 == 0:
+        return Markup("<bdi>{}</bdi>").format(visible(text))
+    pieces = (Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts))
+    return Markup("<bdi>{}</bdi>").format(Markup("").join(pieces))
 
 
 def _style() -> str:

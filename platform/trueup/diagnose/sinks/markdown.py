@@ -43,7 +43,7 @@ def _waterfall(ledger: GapLedger) -> Iterator[list[str]]:
         if step is not None:
             yield [prose(step.title), effect(step.effect), bounds(step.effect), ""]
     if ledger.gap is not None:
-        yield ["**gap, online minus offline**", f"**{effect(ledger.gap)}**", bounds(ledger.gap), ""]
+        yield ["**gap**", f"**{effect(ledger.gap)}**", bounds(ledger.gap), ""]
 
 
 def _causes(ledger: GapLedger) -> Iterator[list[str]]:

@@ -1,8 +1,8 @@
 """The JSON Schema of `GapLedger.to_json()`, made from the types themselves: the file cannot say anything else.
 
 Objects are open: a later minor version may add a field, and a reader ignores what it does not know. The number in
-`trueup.gap-ledger/1` goes up when a field changes its meaning or goes away. `trueup diagnose --json` writes one ledger, or
-a list of them where it was asked for several models.
+`trueup.gap-ledger/1` goes up when a field changes its meaning or goes away. `trueup diagnose --json` writes one ledger,
+or a list of them where it was asked for several models.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def _waterfall(ledger: GapLedger) -> Table:
         if step is not None:
             table.add_row(_text(f"  {step.title}"), effect(step.effect), bounds(step.effect), "")
     if ledger.gap is not None:
-        table.add_row(_text("gap, online minus offline", "bold"), effect(ledger.gap), bounds(ledger.gap), "")
+        table.add_row(_text("gap", "bold"), effect(ledger.gap), bounds(ledger.gap), "")
     return table
 
 
