@@ -67,6 +67,7 @@ golden: setup ## write the committed bytes of each format again (look at the dif
 	$(BIN)/python -m tests.golden.assignment
 	$(BIN)/python -m tests.golden.report_schema
 	$(BIN)/python -m tests.golden.ledger_schema
+	$(BIN)/python -m tests.golden.ledger_markdown
 	$(BIN)/python -m tests.golden.snapshot
 
 clean: ## everything that was made: build/, caches, the feature repository's local data

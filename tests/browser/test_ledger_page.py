@@ -1,42 +1,37 @@
-"""The ledger's page in Chromium: whole, broken and hostile, light and dark, wide and narrow."""
+"""The ledger's page in Chromium: whole, in pieces and hostile, light and dark, wide and narrow, on paper."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.browser.pages import CONTRAST, NARROW, OVERFLOW, SHOTS, WIDE, Open
-from tests.trueup.diagnose.worlds import facts, holdout, ledger, served, skewed
+from tests.trueup.diagnose.ledgers import flights_leaky, gain, hostile, in_pieces, no_outcomes, null
 
-from trueup.diagnose.facts import Missing
-from trueup.diagnose.gap_ledger import GapLedger
 from trueup.diagnose.sinks.html import render_page
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = "<script>alert(1)</script> \u202egnp.exe " + "long_" * 40
-
-
-def _ledgers() -> dict[str, list[GapLedger]]:
-    leaky = ledger(facts(rows=skewed(served(1000))))
-    missing = ledger(facts(replace(holdout(), today=Missing("its sources are gone")), Missing("no outcomes yet")))
-    bad = ledger(replace(facts(rows=skewed(served())), model=HOSTILE), replicates=100)
-    return {
-        "whole": [ledger(facts()), leaky],
-        "missing": [missing],
-        "hostile": [replace(bad, facts={HOSTILE: HOSTILE}, notes=(HOSTILE,), counts={HOSTILE: 3})],
-    }
-
-
-PAGES = ("whole", "missing", "hostile")
+PAGES = {
+    "whole": lambda: [null(), flights_leaky(), gain()],
+    "missing": lambda: [in_pieces(), no_outcomes()],
+    "hostile": lambda: [hostile()],
+}
+# What each row draws, in pixels from the left of the window: [left, right] of its mark or bar.
+DRAWN = """rows => rows.map(row => row.querySelector('circle.mark, rect.loss, rect.gain, rect.same')
+    .getBoundingClientRect()).map(box => [box.left, box.right])"""
+# Of the waterfall and of bars: every text whose box reaches out of its card.
+CUT = """() => [...document.querySelectorAll('.ledger .row > span')].filter(each => {
+    const box = each.getBoundingClientRect(), card = each.closest('.card').getBoundingClientRect();
+    return box.width > 1 && (box.right > card.right || box.left < card.left);
+}).map(each => each.textContent)"""
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("ledgers")
-    for name, found in _ledgers().items():
-        (folder / f"{name}.html").write_text(render_page(found), encoding="utf-8")
+    for name, make in PAGES.items():
+        (folder / f"{name}.html").write_text(render_page(make()), encoding="utf-8")
     return {name: folder / f"{name}.html" for name in PAGES}
 
 
@@ -50,24 +45,50 @@ def test_the_page_opens_alone_and_nothing_reaches_out_of_it(opened: Open, name: 
     page.screenshot(path=SHOTS / f"ledger-{name}-{scheme}-{width}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(OVERFLOW) == []
+    assert page.evaluate(CUT) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read_against_what_is_behind_it(opened: Open, scheme: str) -> None:
-    page = opened("missing", scheme=scheme)
-    for selector in (".waterfall .what", ".waterfall .count", ".track em", "td", "li"):
+@pytest.mark.parametrize("name", ["whole", "missing"])
+def test_text_can_be_read_against_what_is_behind_it(opened: Open, name: str, scheme: str) -> None:
+    page = opened(name, scheme=scheme)
+    texts = [".ledger .what", ".ledger .count span", ".ledger .beside", ".axis span", ".ledger li", ".ledger dd p"]
+    for selector in texts if name == "whole" else [".draw em", ".ledger .what", ".ledger .beside"]:
         found = page.evaluate(CONTRAST, selector)
-        assert found
+        assert found, selector
         assert min(found) >= 4.5, selector
 
 
-def test_a_bar_leads_from_the_mark_before_to_the_mark_after(opened: Open) -> None:
-    page = opened("whole")
-    boxes = page.locator("#why-1 .waterfall .track").evaluate_all(
-        "tracks => tracks.map(track => [...track.querySelectorAll('b, i')].map(each => each.getBoundingClientRect())"
-        ".map(box => [box.left, box.right])[0])"
-    )
-    for before, bar, after in zip(boxes[0::2], boxes[1::2], boxes[2::2], strict=False):
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_a_bar_leads_from_the_mark_before_to_the_mark_after(opened: Open, width: int) -> None:
+    page = opened("whole", width=width)
+    boxes = page.locator("#why-1 .waterfall .row:not(.head)").evaluate_all(DRAWN)
+    *steps, gap = boxes
+    for before, bar, after in zip(steps[0::2], steps[1::2], steps[2::2], strict=False):
         marks = sorted((sum(before) / 2, sum(after) / 2))
         assert bar[0] == pytest.approx(marks[0], abs=2)
-        assert bar[1] == pytest.approx(max(marks[1], bar[0] + 2), abs=2)
+        assert bar[1] == pytest.approx(marks[1], abs=2)
+    assert gap == pytest.approx([sum(steps[-1]) / 2, sum(steps[0]) / 2], abs=2)
+
+
+def test_whoever_hears_the_page_gets_rows_with_a_name_a_number_and_its_interval(opened: Open) -> None:
+    page = opened("whole", width=NARROW)
+    table = page.get_by_role("table", name="Waterfall of AUC from offline to online").nth(1)
+    rows = table.get_by_role("row")
+    assert rows.count() == 1 + 11 + 1
+    skew = rows.filter(has=page.get_by_role("rowheader", name="feature skew"))
+    assert skew.get_by_role("cell").all_inner_texts() == ["-0.0240 worse", "-0.0311 to -0.0169"]
+    first = rows.filter(has=page.get_by_role("rowheader", name="holdout as logged at training"))
+    assert first.get_by_role("cell").all_inner_texts() == ["0.7802", "0.7708 to 0.7897"]
+
+
+def test_bars_are_there_on_paper_and_in_a_readers_own_colours(opened: Open) -> None:
+    """Backgrounds are left out by both; what is drawn in SVG is not."""
+    page = opened("whole")
+    for media in ({"media": "print"}, {"media": "screen", "forced_colors": "active"}):
+        page.emulate_media(**media)
+        fills = page.locator("#why-1 .waterfall rect.loss").evaluate_all(
+            "bars => bars.map(bar => [getComputedStyle(bar).fill, bar.getBoundingClientRect().width])"
+        )
+        assert len(fills) == 3
+        assert all(fill not in ("none", "rgba(0, 0, 0, 0)") and width > 10 for fill, width in fills)

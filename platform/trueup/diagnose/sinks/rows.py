@@ -101,8 +101,8 @@ def not_looked_at(ledger: GapLedger) -> list[tuple[str, str]]:
 def rounding(ledger: GapLedger) -> str | None:
     """A footnote where the printed numbers, rounded one by one, do not add up to the digit."""
     steps = [step.effect for step in ledger.steps if step.effect is not None]
-    sums = [(ledger.gap, steps)] if ledger.gap is not None and len(steps) == len(ledger.steps) else []
-    sums += [(step.effect, [term.effect for term in shown_terms(split)]) for step, split in splits(ledger)]
+    sums = [(step.effect, [term.effect for term in shown_terms(split)]) for step, split in splits(ledger)]
+    sums.append((ledger.gap, steps))
     if all(total is None or _adds_up(total, parts) for total, parts in sums) and _levels_add_up(ledger):
         return None
     return (
