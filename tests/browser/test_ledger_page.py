@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.browser.example import example
 from tests.browser.pages import CONTRAST, NARROW, OVERFLOW, SHOTS, WIDE, Open
 from tests.trueup.diagnose.ledgers import flights_leaky, gain, hostile, in_pieces, no_outcomes, null
 
-from trueup.diagnose.sinks.html import render_page
+from trueup.diagnose.sinks.html import ledger_section, render_page
+from trueup.parity.sinks.html import render_html
 
 pytestmark = pytest.mark.browser
 
-PAGES = {
-    "whole": lambda: [null(), flights_leaky(), gain()],
-    "missing": lambda: [in_pieces(), no_outcomes()],
-    "hostile": lambda: [hostile()],
+PAGES: dict[str, Callable[[], str]] = {
+    "whole": lambda: render_page([null(), flights_leaky(), gain()]),
+    "missing": lambda: render_page([in_pieces(), no_outcomes()]),
+    "hostile": lambda: render_page([hostile()]),
+    "report": lambda: render_html(example(), [ledger_section(flights_leaky()), ledger_section(null(), 1)]),
 }
 # What each row draws, in pixels from the left of the window: [left, right] of its mark or bar.
 DRAWN = """rows => rows.map(row => row.querySelector('circle.mark, rect.loss, rect.gain, rect.same')
@@ -31,7 +35,7 @@ CUT = """() => [...document.querySelectorAll('.ledger .row > span')].filter(each
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("ledgers")
     for name, make in PAGES.items():
-        (folder / f"{name}.html").write_text(render_page(make()), encoding="utf-8")
+        (folder / f"{name}.html").write_text(make(), encoding="utf-8")
     return {name: folder / f"{name}.html" for name in PAGES}
 
 
@@ -92,3 +96,10 @@ def test_bars_are_there_on_paper_and_in_a_readers_own_colours(opened: Open) -> N
         )
         assert len(fills) == 3
         assert all(fill not in ("none", "rgba(0, 0, 0, 0)") and width > 10 for fill, width in fills)
+
+
+def test_the_reports_navigation_leads_to_each_model(opened: Open) -> None:
+    page = opened("report")
+    page.get_by_role("link", name="Why: flights@1").click()
+    assert page.url.endswith("#why-1")
+    assert page.locator("#why-1 h2").inner_text() == "Why: flights@1, offline to online"

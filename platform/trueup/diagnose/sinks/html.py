@@ -33,7 +33,8 @@ def ledger_section(ledger: GapLedger, index: int = 0) -> Section:
             footnote=rounding(ledger),
         )
     )
-    return Section(anchor, f"Why: {ledger.model}", Markup(body), _style())  # noqa: S704 (our own template, escaped)
+    title = f"Why: {ledger.model}@{ledger.version}"
+    return Section(anchor, title, Markup(body), _style())  # noqa: S704 (our own template, escaped)
 
 
 def render_page(ledgers: Sequence[GapLedger]) -> str:
