@@ -1,0 +1,1 @@
+"""Metrics of jobs, the scheduler that runs them, alerts and dashboards."""

@@ -1,0 +1,1 @@
+"""Prometheus rules and Alertmanager settings, generated from contracts and settings."""
