@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 
 # Before anything of Feast: `feast.metrics` (imported by its first read) switches prometheus_client to shared files, one
-# set for the whole process, if it comes first; every server of a test then counts into the same numbers.
-import prometheus_client  # noqa: F401
-from hypothesis import HealthCheck, settings
+# set for the whole process, if it comes first; every server of a test then counts into the same numbers. pytest-xdist's
+# workers inherit the variable of a parent that has imported it.
+for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR", "prometheus_multiproc_dir"):
+    os.environ.pop(name, None)
+import prometheus_client  # noqa: E402, F401
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 # Same examples in every run (no flake, no luck); `--hypothesis-seed` or the profile `search` explores.
 settings.register_profile(

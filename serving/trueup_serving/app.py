@@ -17,7 +17,8 @@ from trueup.instants import Clock, utc_now
 from trueup_serving.config import SERVICE_THREADS, ServingConfig
 from trueup_serving.following import Current, Follower, Served
 from trueup_serving.loading import Loader
-from trueup_serving.metrics import Measured, Metrics
+from trueup_serving.metrics import Metrics
+from trueup_serving.metrics.middleware import Measured
 from trueup_serving.overload import Limited
 from trueup_serving.problems import FieldError, Guarded, ProblemBody, add_handlers
 from trueup_serving.routes import FEATURES, HEALTHZ, JSON, METRICS, PREDICT, READYZ, router

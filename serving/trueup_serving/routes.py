@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trueup.frame import FeatureFrame, Status
 from trueup.instants import Clock, format_instant
@@ -34,7 +33,7 @@ from trueup_serving.schemas import (
     check_instant,
     json_value,
 )
-from trueup_serving.service import RowError, ServedModel, Service
+from trueup_serving.service import Answer, RowError, ServedModel, Service
 
 PREDICT = "/v1/predict"
 FEATURES = "/v1/features"
@@ -85,7 +84,12 @@ def router(current: Current, metrics: Metrics, config: ServingConfig, clock: Clo
         """Each row is answered by the model of the variant its unit is assigned to, and logged."""
         service, body, request_id, now = await read(request, lambda schema: schema.predict)
         arrived = time.monotonic()
-        answers = await work(lambda: _rows_named(lambda: service.predict(body.rows, request_id, now, arrived=arrived)))
+
+        def ask() -> tuple[Answer, ...]:
+            with metrics.watch() as watch:
+                return _rows_named(lambda: service.predict(body.rows, request_id, now, arrived=arrived, watch=watch))
+
+        answers = await work(ask)
         metrics.count(answers)
         return _json(
             PredictResponse(
@@ -145,9 +149,10 @@ def router(current: Current, metrics: Metrics, config: ServingConfig, clock: Clo
         return Response(ready.model_dump_json(), status, media_type=JSON)
 
     @routes.get(METRICS, summary="Metrics for Prometheus", response_class=PlainTextResponse)
-    async def scrape() -> Response:
-        """Prometheus text format."""
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    async def scrape(request: Request) -> Response:
+        """Prometheus' text format, or OpenMetrics for who asks for it."""
+        text, content_type = metrics.exposition(request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": content_type})
 
     return routes
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +85,27 @@ class Readiness:
         return self.online_store is not None or self.log.error is not None
 
 
+class Watch(Protocol):
+    """Who is told what becomes of a request."""
+
+    def assigned(self, assignments: Sequence[Assignment]) -> None:
+        """Each row's variant, before anything is read."""
+
+    def looked_up(self, contract: FeatureContract, frame: FeatureFrame | None, now: datetime, seconds: float) -> None:
+        """The online store was read. frame: None where that, or a function of what it gave, failed."""
+
+
+class _Nobody:
+    def assigned(self, assignments: Sequence[Assignment]) -> None: ...
+
+    def looked_up(
+        self, contract: FeatureContract, frame: FeatureFrame | None, now: datetime, seconds: float
+    ) -> None: ...
+
+
+UNWATCHED: Watch = _Nobody()
+
+
 class RowError(Exception):
     """Rows whose on-demand features cannot be computed. errors: row number -> why."""
 
@@ -126,17 +147,24 @@ class Service:
         self._watched = {each.name: frozenset(self._watching(each)) for each in design.experiments}
 
     def predict(
-        self, rows: Sequence[Row], request_id: str, now: datetime, *, arrived: float | None = None
+        self,
+        rows: Sequence[Row],
+        request_id: str,
+        now: datetime,
+        *,
+        arrived: float | None = None,
+        watch: Watch = UNWATCHED,
     ) -> tuple[Answer, ...]:
         """Each row's answer, in order; every row is logged, once for each model that scored it.
 
         rows: the entity and request fields of all contracts, and the unit. now: aware; features are read as
         of it. arrived: by `ticks`; where a read was given up since, this one is too, without a wait of its own. A
-        failed request logs nothing. Raises StoreError (for an online store that does not answer only where the
-        fallback is `refuse`), InputError, RowError.
+        failed request logs nothing. watch: told of the assignments and of each read. Raises StoreError (for an online
+        store that does not answer only where the fallback is `refuse`), InputError, RowError.
         """
         units = tuple(unit_text(row[self.design.unit]) for row in rows)
         assignments = tuple(assign_among(self.design, unit, now) for unit in units)
+        watch.assigned(assignments)
         assigned = tuple(self.models[each.variant.name] for each in assignments)
         scoring = [
             self._watched[each.experiment.name] | {model.ref} for each, model in zip(assignments, assigned, strict=True)
@@ -146,7 +174,9 @@ class Service:
             wanted = [at for at, refs in enumerate(scoring) if not refs.isdisjoint(models)]
             if not wanted:
                 continue
-            inputs, frame, fallback = self._read_or_fall_back(contract_hash, rows, wanted, now, arrived, request_id)
+            inputs, frame, fallback = self._read_or_fall_back(
+                contract_hash, rows, wanted, now, arrived, request_id, watch
+            )
             answering = [assigned[at].ref for at in wanted]
             served.append(
                 ServedRows(
@@ -213,15 +243,22 @@ class Service:
         now: datetime,
         arrived: float | None,
         request_id: str,
+        watch: Watch,
     ) -> tuple[pa.Table, FeatureFrame, bool]:
         """The features, and whether they were not looked up."""
+        reader = self.readers[contract_hash]
+        started = time.perf_counter()
+        frame = None
         try:
-            return *self._ask(contract_hash, rows, wanted, now, arrived), False
+            inputs, frame = self._ask(contract_hash, rows, wanted, now, arrived)
+            return inputs, frame, False
         except UnavailableError as error:
             if self.fallback == "refuse":
                 raise
             logger.error("request %s is answered without features: %s", request_id, error)
-        return *self._read(contract_hash, rows, wanted, now, self.readers[contract_hash].nothing), True
+        finally:
+            watch.looked_up(reader.contract, frame, now, time.perf_counter() - started)
+        return *self._read(contract_hash, rows, wanted, now, reader.nothing), True
 
     def _ask(
         self, contract_hash: str, rows: Sequence[Row], wanted: Sequence[int], now: datetime, arrived: float | None
