@@ -127,6 +127,22 @@ def serving(app: FastAPI, *, headers: Mapping[str, str] = REPLAY) -> Iterator[Li
         thread.join()
 
 
+@pytest.fixture
+def own_redis(world: World, tmp_path: Path) -> Iterator[tuple[World, LocalRedis]]:
+    """The world on a Redis that may be stopped."""
+    server = LocalRedis(tmp_path / "redis")
+    server.start()
+    mine = worlds.copy(world, tmp_path)
+    path = mine.repo / "feature_store.yaml"
+    shared = path.read_text().partition("connection_string: ")
+    path.write_text(f"{shared[0]}connection_string: {server.url!r}}}\n")
+    worlds.fill(mine.store)
+    try:
+        yield mine, server
+    finally:
+        server.stop()
+
+
 Serve = Callable[..., Live]
 
 

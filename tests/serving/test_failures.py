@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,22 +24,6 @@ from trueup.frame import Status
 from trueup.stores.local_redis import LocalRedis
 from trueup_serving.app import app_of
 from trueup_serving.loading import load_service
-
-
-@pytest.fixture
-def own_redis(world: World, tmp_path: Path) -> Iterator[tuple[World, LocalRedis]]:
-    """The world on a Redis that may be stopped."""
-    server = LocalRedis(tmp_path / "redis")
-    server.start()
-    mine = worlds.copy(world, tmp_path)
-    path = mine.repo / "feature_store.yaml"
-    shared = path.read_text().partition("connection_string: ")
-    path.write_text(f"{shared[0]}connection_string: {server.url!r}}}\n")
-    worlds.fill(mine.store)
-    try:
-        yield mine, server
-    finally:
-        server.stop()
 
 
 def test_without_redis_requests_get_a_503_until_it_is_back(serve: Serve, own_redis: tuple[World, LocalRedis]) -> None:
