@@ -17,6 +17,7 @@ from trueup.cli.contract import contract
 from trueup.cli.diagnose import diagnose
 from trueup.cli.env import env
 from trueup.cli.experiment import experiment
+from trueup.cli.freshness import freshness
 from trueup.cli.gate import gate
 from trueup.cli.materialize import materialize
 from trueup.cli.options import CHECK_FAILED, COULD_NOT_RUN, Json, LedgerPath, Repo, TrackingUri, print_json, print_table
@@ -51,6 +52,7 @@ app.command()(materialize)
 app.command()(adopt)
 app.command()(promote)
 app.command()(rollback)
+app.command()(freshness)
 app.command()(diagnose)
 app.add_typer(gate, name="gate")
 app.add_typer(parity, name="parity")

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trueup.cli.files import write_whole
 from trueup.cli.options import (
     Datasets,
     Json,
     LedgerPath,
+    Metrics,
     Repo,
     TrackingUri,
     datasets_folder,
@@ -72,6 +74,7 @@ def diagnose(
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     report: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with the waterfall.")] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write it as Markdown.")] = None,
+    prometheus: Metrics = None,
     as_json: Json = False,
 ) -> None:
     """Why a model's metric online is not what its holdout promised: a ledger that adds up, over six causes.
@@ -128,6 +131,11 @@ def diagnose(
         from trueup.diagnose.sinks.markdown import render_markdown
 
         write_file(markdown, "\n".join(render_markdown(each) for each in found), field="markdown")
+    if prometheus is not None:
+        from trueup.monitoring.samples.gap_ledger import ledger_samples
+        from trueup.monitoring.samples.text import text_of
+
+        write_whole(prometheus, text_of(ledger_samples(found)), field="prometheus", what="metrics")
     if as_json:
         print_json([each.to_json() for each in found] if len(found) > 1 else found[0].to_json())
     else:

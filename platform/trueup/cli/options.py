@@ -37,6 +37,12 @@ Datasets = Annotated[
         help="Where snapshots are kept [TRUEUP_DATASETS, default: datasets/ beside MLflow's SQLite file, else here].",
     ),
 ]
+Metrics = Annotated[
+    Path | None,
+    typer.Option(
+        "--prometheus", help="Also write metrics, for node exporter's textfile collector or `trueup monitor`."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
 
 

@@ -1,4 +1,4 @@
-"""`monitoring.toml`: what is run how often, what alerts go by. One file for `trueup monitor` and `trueup monitoring`."""
+"""`monitoring.toml`: what is run how often, and what alerts go by. For `trueup monitor` and `trueup monitoring`."""
 
 from __future__ import annotations
 

@@ -403,7 +403,7 @@ def families_of(report: Report) -> dict[str, Metric]:
 @every_report
 def test_the_metrics_parse_and_keep_to_the_naming_rules(report: Report) -> None:
     families = families_of(report)
-    labels = {"check", "subject", "verdict", "cause", "feature", "statistic"}
+    labels = {"check", "subject", "verdict", "cause", "feature", "statistic", "view", "side"}
     for name, family in families.items():
         assert re.fullmatch(
             r"trueup_parity_\w*(verdict|cells|rows|ratio|features|expectations|distance|threshold|seconds)", name
@@ -413,8 +413,10 @@ def test_the_metrics_parse_and_keep_to_the_naming_rules(report: Report) -> None:
         series = Counter(tuple(sorted(sample.labels.items())) for sample in family.samples)
         assert set(series.values()) <= {1}
         assert {label for sample in family.samples for label in sample.labels} <= labels
-    (last,) = families["trueup_parity_last_run_timestamp_seconds"].samples
-    assert last.value == report.finished_at.timestamp()
+    last = families["trueup_parity_last_run_timestamp_seconds"].samples
+    assert {each.labels["check"]: each.value for each in last} == {
+        result.check: report.finished_at.timestamp() for result in report.results
+    }
 
 
 def test_the_metrics_are_the_reports_own_numbers() -> None:

@@ -9,7 +9,8 @@ import typer
 
 from trueup.cli.experiment.assigning import ExperimentFile
 from trueup.cli.experiment.reading import Now, OutcomesPath, Since, Until, facts_of
-from trueup.cli.options import Json, LedgerPath, Repo, TrackingUri, print_json, print_table, write_file
+from trueup.cli.files import write_whole
+from trueup.cli.options import Json, LedgerPath, Metrics, Repo, TrackingUri, print_json, print_table, write_file
 from trueup.cli.parity.place import LogPath, Place
 from trueup.console import output, step
 
@@ -35,6 +36,7 @@ def readout(
     replicates: Annotated[int, typer.Option(min=100, help="Bootstrap replicates behind model scores.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write it as Markdown.")] = None,
+    prometheus: Metrics = None,
     as_json: Json = False,
 ) -> None:
     """What the A/B test found: effects by metric, guardrails, model scores; or why it must not be read out.
@@ -66,6 +68,11 @@ def readout(
         found = build_readout(facts, replicates=replicates, seed=seed)
     if markdown is not None:
         write_file(markdown, render_markdown(found, anyway=anyway), field="markdown")
+    if prometheus is not None:
+        from trueup.monitoring.samples.readout import readout_samples
+        from trueup.monitoring.samples.text import text_of
+
+        write_whole(prometheus, text_of(readout_samples(found)), field="prometheus", what="metrics")
     if as_json:
         print_json(_json(found, anyway=anyway))
     else:

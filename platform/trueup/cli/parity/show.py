@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from trueup.cli.files import write_whole
 from trueup.cli.options import COULD_NOT_RUN, print_json
 from trueup.cli.parity.outputs import ModelOutputs, Outputs, with_outputs
 from trueup.console import errors, output
@@ -109,26 +107,4 @@ def _renderers() -> Mapping[str, Callable[[ParityReport], str]]:
 
 
 def _write(form: str, path: Path, render: Callable[[ParityReport], str], result: ParityReport) -> None:
-    """The whole file or none: who reads it (a collector, a CI server) never sees half of one."""
-    # Text of a file name that was no UTF-8 has surrogates: written out, as in `\udc80`, which JSON reads back.
-    content = render(result).encode("utf-8", "backslashreplace")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            # A temporary file is its owner's alone; a collector runs as another user.
-            os.chmod(name, 0o644)  # noqa: PTH101
-            os.replace(name, path)  # noqa: PTH105
-        except BaseException:
-            with suppress(FileNotFoundError):
-                Path(name).unlink()
-            raise
-    except FileExistsError as error:
-        raise InputError(form, f"the report cannot be written to {path}: {error.filename} is a file.") from error
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(
-            form, f"the report cannot be written to {path}: {reason}.", hint="The verdict stands; name another path."
-        ) from error
+    write_whole(path, render(result), field=form, what="the report")

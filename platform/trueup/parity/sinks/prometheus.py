@@ -13,9 +13,17 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from trueup.parity.causes import UNEXPLAINED
-from trueup.parity.compare import Counts
+from trueup.parity.compare import Counts, add_counts
 from trueup.parity.report import Report
-from trueup.parity.results import EXIT_CODES, AnyResult, DriftResult, ExpectationResult, Result, joint_verdict
+from trueup.parity.results import (
+    EXIT_CODES,
+    AnyResult,
+    DriftResult,
+    ExpectationResult,
+    FeatureResult,
+    Result,
+    joint_verdict,
+)
 
 _SUBJECT = ("check", "subject")
 
@@ -40,16 +48,7 @@ class _Report(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         report = self._report
-        yield GaugeMetricFamily(
-            "trueup_parity_last_run_timestamp_seconds",
-            "When the run finished, in seconds since 1970 UTC.",
-            value=report.finished_at.timestamp(),
-        )
-        yield GaugeMetricFamily(
-            "trueup_parity_last_run_duration_seconds",
-            "How long the run took.",
-            value=(report.finished_at - report.started_at).total_seconds(),
-        )
+        yield from _runs(report)
         # One subject may have been checked more than once, under several rules or windows: its results are one series.
         groups: dict[tuple[str, str], list[AnyResult]] = {}
         for result in report.results:
@@ -57,11 +56,31 @@ class _Report(Collector):
         yield _verdicts(groups)
         yield _rows(groups)
         yield from _cells(groups)
+        yield from _views(groups)
         yield from _drift(groups)
+        yield _absent(groups)
         yield from _expectations(groups)
 
 
 _Groups = dict[tuple[str, str], list[AnyResult]]
+
+
+def _runs(report: Report) -> Iterator[GaugeMetricFamily]:
+    """By check, so that two jobs that run different ones are two series."""
+    finished = GaugeMetricFamily(
+        "trueup_parity_last_run_timestamp_seconds",
+        "When the run of the check finished, in seconds since 1970 UTC.",
+        labels=["check"],
+    )
+    took = GaugeMetricFamily(
+        "trueup_parity_last_run_duration_seconds",
+        "How long the run took, with the checks it ran beside.",
+        labels=["check"],
+    )
+    for check in dict.fromkeys(result.check for result in report.results):
+        finished.add_metric([check], report.finished_at.timestamp())
+        took.add_metric([check], (report.finished_at - report.started_at).total_seconds())
+    yield from (finished, took)
 
 
 def _verdicts(groups: _Groups) -> GaugeMetricFamily:
@@ -124,6 +143,59 @@ def _cells(groups: _Groups) -> Iterator[GaugeMetricFamily]:
             if counts.compared:
                 ratio.add_metric([*place, name], counts.mismatched / counts.compared)
     yield from (compared, mismatched, left_out, not_compared, by_cause, ratio)
+
+
+def _views(groups: _Groups) -> Iterator[GaugeMetricFamily]:
+    """By view: a feature is named `view__feature`, and the subject of the check `online` is a view itself."""
+    labels = [*_SUBJECT, "view"]
+    ratio = GaugeMetricFamily(
+        "trueup_parity_view_mismatch_ratio", "Share of a view's compared values that differ, 0 to 1.", labels=labels
+    )
+    by_cause = GaugeMetricFamily(
+        "trueup_parity_view_cause_ratio",
+        "The same by cause; a value with two causes counts under both.",
+        labels=[*labels, "cause"],
+    )
+    for place, several in groups.items():
+        views: dict[str, list[FeatureResult]] = {}
+        for result in several:
+            if isinstance(result, Result):
+                for name, feature in result.features.items():
+                    view = result.subject if result.check == "online" else name.partition("__")[0]
+                    views.setdefault(view, []).append(feature)
+        for view, features in views.items():
+            counts = sum((feature.counts for feature in features), Counts())
+            if not counts.compared:
+                continue
+            ratio.add_metric([*place, view], counts.mismatched / counts.compared)
+            causes = {UNEXPLAINED: sum(feature.unexplained for feature in features)}
+            for feature in features:
+                causes = add_counts(causes, feature.by_cause)
+            for cause, count in causes.items():
+                by_cause.add_metric([*place, view, cause], count / counts.compared)
+    yield from (ratio, by_cause)
+
+
+def _absent(groups: _Groups) -> GaugeMetricFamily:
+    """Null, missing or expired: a training set knows no more than null of either."""
+    family = GaugeMetricFamily(
+        "trueup_parity_absent_ratio",
+        "Share of a feature's rows without a value, 0 to 1: when trained, and as served.",
+        labels=[*_SUBJECT, "feature", "side"],
+    )
+    for place, several in groups.items():
+        rows: dict[tuple[str, str], tuple[int, int]] = {}
+        for result in several:
+            if isinstance(result, DriftResult):
+                for name, drift in result.features.items():
+                    for side, profile in (("training", drift.reference), ("served", drift.current)):
+                        absent, total = rows.get((name, side), (0, 0))
+                        without = profile.null + profile.missing + profile.expired
+                        rows[name, side] = absent + without, total + profile.rows
+        for (name, side), (absent, total) in rows.items():
+            if total:
+                family.add_metric([*place, name, side], absent / total)
+    return family
 
 
 def _drift(groups: _Groups) -> Iterator[GaugeMetricFamily]:
