@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from trueup.errors import InputError
 from trueup.instants import parse_duration
@@ -46,9 +46,11 @@ class WindowedJob(JobSection):
 
 
 class MaterializeJob(_Section):
-    """Each view on its own declared cadence (`trueup.cadence`); `every` overrules all of them."""
+    """Each view on its own declared cadence (`trueup.cadence`); `every` overrules all of them. undeclared: of views
+    that declare none."""
 
     every: Duration | None = None
+    undeclared: Duration = timedelta(hours=1)
     timeout: Duration = timedelta(hours=1)
     enabled: bool = True
 
@@ -80,11 +82,16 @@ class Jobs(_Section):
 
 
 class MonitorSection(_Section):
-    """The process. state: where what was done is remembered, relative to the working directory."""
+    """The process. state: where what was done is remembered, relative to the working directory. at_once: jobs that run
+    side by side. stop_seconds: how long running jobs may go on when it is told to stop. now: of a replay, the instant
+    that windows end at and reads are as of; the jobs' own cadence stays that of the clock."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=9464, ge=0, le=65535)
     state: Path = Path("build/monitor")
+    at_once: int = Field(default=2, ge=1)
+    stop_seconds: float = Field(default=20.0, ge=0)
+    now: AwareDatetime | None = None
 
 
 class MonitoringConfig(_Section):

@@ -35,6 +35,7 @@ def all_checks(
         str | None,
         typer.Option("--check", help="Which ones, such as online,served; default: those that there is something for."),
     ] = None,
+    skip: Annotated[str | None, typer.Option("--skip", help="Of those which ones not, such as distribution.")] = None,
     now: Annotated[
         str | None, typer.Option(help="Read the online store as of this instant; default: its `now`, else the clock.")
     ] = None,
@@ -74,6 +75,7 @@ def all_checks(
         now=instant("now", now),
         started_at=utc_now(),
         checks=_chosen(checks),
+        skip=_chosen(skip, field="skip") or (),
     )
     # Every mistake is said before anything is read.
     check_share(sample)
@@ -96,7 +98,7 @@ def all_checks(
     show(result.under(policy), outputs, tracking=place.tracking if outputs.mlflow else None)
 
 
-def _chosen(checks: str | None) -> tuple[Check, ...] | None:
+def _chosen(checks: str | None, *, field: str = "check") -> tuple[Check, ...] | None:
     from trueup.parity.results import CHECKS
 
     if checks is None:
@@ -104,7 +106,7 @@ def _chosen(checks: str | None) -> tuple[Check, ...] | None:
     names = [name.strip() for name in checks.split(",") if name.strip()]
     for name in names:
         if name not in CHECKS:
-            raise InputError("check", f"check: there is no check {name!r}; there are {', '.join(CHECKS)}.")
+            raise InputError(field, f"{field}: there is no check {name!r}; there are {', '.join(CHECKS)}.")
     if not names:
-        raise InputError("check", f"check: it names none; there are {', '.join(CHECKS)}.")
+        raise InputError(field, f"{field}: it names none; there are {', '.join(CHECKS)}.")
     return tuple(check for check in CHECKS if check in names)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Asked:
     """What the command line asks for. now: the instant the online store is read as of, where it is named.
-    started_at: of the job, which is `now` where nothing else says. checks: None for those there is something for."""
+    started_at: of the job, which is `now` where nothing else says. checks: None for those there is something for.
+    skip: of those, which ones not."""
 
     place: Place
     service: str | None
@@ -37,6 +38,7 @@ class Asked:
     now: datetime | None
     started_at: datetime
     checks: tuple[Check, ...] | None
+    skip: tuple[Check, ...] = ()
 
     def inputs(self) -> dict[str, Any]:
         """What makes it the same job when it is started again: options, settings, definitions, log and ledger."""
@@ -60,6 +62,7 @@ class Asked:
             "now": _text(self.now),
             "sample": self.sample,
             "checks": list(self.checks or ()),
+            "skip": list(self.skip),
             "settings": place.config.model_dump(mode="json", exclude={"fail_on", "allowed"}),
         }
 
@@ -79,7 +82,7 @@ class Asked:
         parts: list[Part] = []
         idle = self._nothing_for()
         for check in CHECKS:
-            if self.checks is not None and check not in self.checks:
+            if check in self.skip or (self.checks is not None and check not in self.checks):
                 continue
             if self.checks is None and check in idle:
                 not_run[check] = idle[check]
