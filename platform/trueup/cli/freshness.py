@@ -53,7 +53,7 @@ def freshness(
     Example: trueup freshness --prometheus build/freshness.prom
     """
     from trueup.cli.parity.online import open_online
-    from trueup.instants import utc_now
+    from trueup.instants import format_instant, utc_now
     from trueup.monitoring.freshness import freshness_of
     from trueup.monitoring.online_ages import online_ages
 
@@ -71,7 +71,9 @@ def freshness(
 
         write_whole(prometheus, text_of(freshness_samples(found)), field="prometheus", what="metrics")
     if as_json:
-        print_json({"at": _shown(at), "views": [each.to_json() for each in found], "problems": dict(stored.problems)})
+        print_json(
+            {"at": format_instant(at), "views": [each.to_json() for each in found], "problems": dict(stored.problems)}
+        )
     else:
         print_table([_row(each) for each in found])
         for each in found:
@@ -90,8 +92,8 @@ def _row(each: ViewFreshness) -> dict[str, str]:
     return {
         "view": each.view,
         "": "fresh" if each.fresh else "STALE",
-        "last run read until": _shown(each.known_at),
-        "newest event": _shown(online.newest) if online.listed else "?",
+        "last run read until": _minute(each.known_at),
+        "newest event (UTC)": _minute(online.newest) if online.listed else "?",
         "entities": f"{online.entities:,}{'' if online.whole else '+'}" if online.listed else "?",
         "expired": f"{online.expired:,}" if online.listed else "?",
         "cadence": format_duration(each.cadence) if each.cadence else "-",
@@ -99,7 +101,5 @@ def _row(each: ViewFreshness) -> dict[str, str]:
     }
 
 
-def _shown(instant: datetime | None) -> str:
-    from trueup.instants import format_instant
-
-    return "never" if instant is None else format_instant(instant.replace(microsecond=0))
+def _minute(instant: datetime | None) -> str:
+    return "never" if instant is None else f"{instant:%Y-%m-%d %H:%M}"
