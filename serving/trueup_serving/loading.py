@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from redis.retry import Retry
 
 from trueup.contracts.contract import FeatureContract
 from trueup.contracts.extract import extract_contract
-from trueup.errors import ContractError, ModelError, StoreError
+from trueup.errors import ContractError, ModelError, StoreError, UnavailableError
 from trueup.eventlog.writer import LogWriter
 from trueup.experiments.design import Variant
 from trueup.features.online import OnlineReader
@@ -27,6 +28,8 @@ from trueup_serving.config import ServingConfig
 from trueup_serving.environment_check import environment_check
 from trueup_serving.service import ServedModel, Service, predict
 from trueup_serving.verdict_check import VerdictCheck
+
+logger = logging.getLogger(__name__)
 
 
 def load_service(config: ServingConfig) -> Service:
@@ -55,10 +58,18 @@ class Loader:
     def load(self) -> Service:
         """A service of all variants; its log is not started yet.
 
+        An online store that does not answer now may do so later: the server then starts, and is not ready. One that
+        refuses the password, or is none, never will: StoreError.
+
         Raises ModelError for a model that cannot be found or cannot predict (or, where the settings refuse that, was
         trained in another environment), ContractError for a model whose features are not the registry's, GateError
         for one that the gate did not let have its alias.
         """
+        ping = _ping(self._client)
+        try:
+            ping()
+        except UnavailableError as error:
+            logger.warning("the server starts without its online store: %s", error)
         store = self._store()
         models = [self.model(variant, self.resolve(variant), store) for variant in self._design.variants]
         contracts = {model.contract.hash: model.contract for model in models}
@@ -75,7 +86,7 @@ class Loader:
             models,
             {name: self._reader(contract) for name, contract in contracts.items()},
             log,
-            _ping(self._client),
+            ping,
             self._config.fallback,
         )
 

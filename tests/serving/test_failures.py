@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from trueup.eventlog.layout import log_directory
 from trueup.eventlog.writer import LogLimits, LogWriter, write_parquet
 from trueup.frame import Status
 from trueup.stores.local_redis import LocalRedis
-from trueup_serving.app import app_of
+from trueup_serving.app import app_of, create_app
 from trueup_serving.loading import load_service
 
 
@@ -224,6 +227,50 @@ def test_a_log_that_cannot_be_written_stops_no_answer_and_readyz_tells(serve: Se
     live.service.log.flush()
     assert live.http.get("/readyz").json()["status"] == "ready"
     assert {row["__request_id"] for row in live.logged(world.contracts["both_v1"])} == {"kept", "again"}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here (it takes root): {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def _fill(filler: Path) -> None:
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_full_disk_loses_rows_and_counts_them_and_no_answer(small_disk: Path, world: World) -> None:
+    config = settings(world, small_disk / "log")
+    with serving(create_app(config)) as live:
+        live.predict([entity()], request_id="kept").raise_for_status()
+        live.service.log.flush()
+        filler = small_disk / "filler"
+        _fill(filler)
+        live.predict([entity()], request_id="lost").raise_for_status()
+        live.service.log.flush()
+        ready = live.http.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+        assert "No space left on device" in ready.json()["log"]["error"]
+        assert live.metric("trueup_log_rows_total", outcome="failed") == 2
+        assert live.metric("trueup_log_healthy") == 0
+
+        filler.unlink()
+        live.predict([entity()], request_id="again").raise_for_status()
+        live.service.log.flush()
+        assert live.http.get("/readyz").json()["status"] == "ready"
+        # What could not be written whole is not there in part.
+        logged = {row["__request_id"] for row in live.logged(world.contracts["both_v1"])}
+    assert logged == {"kept", "again"}
 
 
 class Nonsense:

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.serving import world as worlds
 from tests.serving.conftest import AB, settings
 from tests.serving.world import World
+from tests.trueup.parity.stock import redis_over_tcp
 
 from trueup.contracts.contract import Field
 from trueup.errors import ContractError, InputError, ModelError, StoreError
@@ -140,3 +141,32 @@ def test_a_unit_may_be_a_field_of_the_features_and_is_then_never_null(
 def test_a_server_of_one_model_is_an_experiment_of_one_variant(world: World, tmp_path: Path) -> None:
     service = load_service(settings(world, tmp_path / "log", AB[:1]))
     assert [model.ref for model in service.models.values()] == [("honest", "1")]
+
+
+def test_a_wrong_redis_password_refuses_the_start_and_is_never_shown(world: World, tmp_path: Path) -> None:
+    mine = worlds.copy(world, tmp_path)
+    path = mine.repo / "feature_store.yaml"
+    with redis_over_tcp(tmp_path, password="right") as port:
+        before = path.read_text().partition("connection_string: ")[0]
+        path.write_text(f"{before}connection_string: 'localhost:{port},password=hunter2'}}\n")
+        with pytest.raises(StoreError, match=r"refused the user or password.*Set them in connection_string") as refused:
+            load_service(settings(mine, tmp_path / "log"))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_redis_that_is_not_up_yet_refuses_no_start(world: World, tmp_path: Path) -> None:
+    mine = worlds.copy(world, tmp_path)
+    path = mine.repo / "feature_store.yaml"
+    before = path.read_text().partition("connection_string: ")[0]
+    path.write_text(f"{before}connection_string: 'unix:///{tmp_path}/nobody'}}\n")
+    service = load_service(settings(mine, tmp_path / "log"))
+    assert not service.readiness().ready
+
+
+def test_an_alias_that_nobody_set_refuses_the_start_and_says_how_to_set_it(world: World, tmp_path: Path) -> None:
+    config = settings(world, tmp_path / "log")
+    assert config.experiment is not None
+    variants = [each.model_copy(update={"alias": "nobody"}) for each in config.experiment.variants]
+    experiment = config.experiment.model_copy(update={"variants": tuple(variants)})
+    with pytest.raises(ModelError, match=r"honest.*nobody"):
+        load_service(config.model_copy(update={"experiment": experiment}))

@@ -96,7 +96,8 @@ def store_errors(client: Any) -> Iterator[None]:
         yield
     except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
         raise StoreError(
-            f"{describe(client)} refused the user or password: {error}.", hint=f"Set them in {_SETTING}."
+            f"{describe(client)} refused the user or password: {str(error).rstrip('.')}.",
+            hint=f"Set them in {_SETTING}.",
         ) from error
     except exceptions.TimeoutError as error:
         raise UnavailableError(

@@ -249,6 +249,34 @@ def test_the_metrics_are_of_the_state_alone_and_merge_what_jobs_left(folder: Sta
     assert times == dict.fromkeys(("one", "two", "broken"), NOON.timestamp())
 
 
+def test_a_full_disk_stops_no_other_job_and_is_said(folder: StateFolder) -> None:
+    """The log of one cannot be opened, as a folder is in its place."""
+    folder.log_file("one").mkdir()
+    heard = Heard()
+
+    class Enough(Heard):
+        def problem(self, what: str) -> None:
+            heard.problem(what)
+            if heard.runs:
+                scheduler.stop()
+
+        def finished(self, job: Job, state: JobState) -> None:
+            heard.finished(job, state)
+            if heard.problems:
+                scheduler.stop()
+
+    jobs = (job("one", "pass"), job("two", "pass"))
+    scheduler = Scheduler(
+        lambda: jobs, folder, Enough(), at_once=1, stop_seconds=60, clock=lambda: NOON, command_of=python
+    )
+    scheduler.run()
+    assert heard.runs == [("two", "passed")]
+    (problem,) = heard.problems
+    assert problem.startswith("one: it cannot be started: ")
+    assert problem.endswith("one.log: is a directory.")
+    assert folder.read("one") == JobState()
+
+
 def test_a_state_that_is_none_of_ours_is_an_error_that_says_which_file(folder: StateFolder, make: Make) -> None:
     (folder.path / "one.json").write_text("{")
     with pytest.raises(StoreError, match=r"one\.json is not a job's state.*Remove it"):

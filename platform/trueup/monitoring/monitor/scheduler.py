@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from trueup.errors import TrueupError
+from trueup.errors import StoreError, TrueupError
 from trueup.instants import Clock, utc_now
 from trueup.monitoring.monitor.child import Child, trueup_command
 from trueup.monitoring.monitor.jobs import Job
@@ -110,12 +110,18 @@ class Scheduler:
                 self._sleep(now, busy=bool(waiting) and not under_way, once=once)
                 for future in wait(under_way, timeout=0, return_when=FIRST_COMPLETED).done:
                     item = under_way.pop(future)
-                    ran = future.result()
+                    try:
+                        ran = future.result()
+                    except TrueupError as error:
+                        if once:
+                            raise
+                        # A disk that is full, say: the others go on, and it is tried again.
+                        self._told.problem(f"{item.job.name}: {error}")
+                        busy_until[item.job.name] = self._clock() + LONGEST_SLEEP
+                        continue
                     last[item.job.name] = ran
                     if ran.busy:
                         busy_until[item.job.name] = self._clock() + timedelta(seconds=BUSY_SECONDS)
-                        if once:  # somebody else is at it: that is what was wanted
-                            continue
                 if not once:
                     self._replan()
                     taken = {item.job.name for item in under_way.values()}
@@ -137,7 +143,7 @@ class Scheduler:
             with self._lock:
                 if self._stopping.is_set():
                     return Ran(job, None)
-                child = Child(command, f"trueup {shlex.join(arguments)}", self._folder.log_file(job.name), lock)
+                child = self._start(job, command, f"trueup {shlex.join(arguments)}", lock)
                 self._children[job.name] = child
             self._told.started(job)
             try:
@@ -158,6 +164,14 @@ class Scheduler:
             self._folder.write(job.name, state)
         self._told.finished(job, state)
         return Ran(job, state)
+
+    def _start(self, job: Job, command: tuple[str, ...], told: str, lock: int) -> Child:
+        log = self._folder.log_file(job.name)
+        try:
+            return Child(command, told, log, lock)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StoreError(f"it cannot be started: {error.filename or log}: {reason}.") from error
 
     def _due(self) -> tuple[Due, ...]:
         done = {job.name: slot for job in self.jobs if (slot := self._folder.read(job.name).slot) is not None}
