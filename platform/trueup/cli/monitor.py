@@ -113,14 +113,17 @@ def _scheduler(settings: MonitoringConfig, folder: StateFolder, repo: Path | Non
 
     section = settings.monitor
     return Scheduler(
-        _plan(settings, repo), folder, _Lines(folder), at_once=section.at_once, stop_seconds=section.stop_seconds
+        _plan(settings, repo),
+        folder,
+        _Lines(folder),
+        at_once=section.at_once,
+        stop_seconds=section.stop_seconds,
+        env={} if repo is None else {"TRUEUP_REPO": str(repo.resolve())},
     )
 
 
 def _plan(settings: MonitoringConfig, repo: Path | None) -> Callable[[], Sequence[Job]]:
     """Reads the registry and the experiments anew at each call."""
-    import os
-
     from trueup.contracts.stored import stored_views
     from trueup.experiments.toml import load_experiment
     from trueup.monitoring.monitor.jobs import Watched, plan_jobs
@@ -128,8 +131,6 @@ def _plan(settings: MonitoringConfig, repo: Path | None) -> Callable[[], Sequenc
     from trueup.stores.feast_rows import open_store
 
     folder = feature_repo(repo or Settings().repo)
-    if repo is not None:
-        os.environ["TRUEUP_REPO"] = str(folder)  # what the jobs, which are processes of their own, go by
 
     def plan() -> Sequence[Job]:
         store = open_store(folder)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,12 +24,14 @@ def trueup_command(arguments: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass
 class Child:
-    """A process. What it says goes to a file, which holds its last run. told: first of all, what is run."""
+    """A process. What it says goes to a file, which holds its last run. told: first of all, what is run. env: set beside
+    this process' own variables."""
 
     command: tuple[str, ...]
     told: str
     log: Path
     lock: int
+    env: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] = field(init=False)
     _told: threading.Event = field(init=False, default_factory=threading.Event)
 
@@ -43,6 +45,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 pass_fds=(self.lock,),
+                env={**os.environ, **self.env},
                 start_new_session=True,  # a Ctrl-C on the terminal is the monitor's to pass on
             )
 

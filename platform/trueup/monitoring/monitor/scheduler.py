@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -51,7 +51,7 @@ class Scheduler:
     """plan: asked for the jobs again and again; what it raises keeps the jobs that were. at_once: runs side by side.
 
     stop_seconds: how long running jobs may go on after `stop`, before they are cut off. command_of: from a job's
-    arguments to the program that is run.
+    arguments to the program that is run. env: variables that are set for it.
     """
 
     def __init__(
@@ -62,11 +62,13 @@ class Scheduler:
         *,
         at_once: int,
         stop_seconds: float,
+        env: Mapping[str, str] | None = None,
         clock: Clock = utc_now,
         command_of: Callable[[Sequence[str]], tuple[str, ...]] = trueup_command,
     ) -> None:
         self.jobs = tuple(plan())
         self._command_of = command_of
+        self._env = dict(env or {})
         self._plan = plan
         self._folder = folder
         self._told = told
@@ -168,7 +170,7 @@ class Scheduler:
     def _start(self, job: Job, command: tuple[str, ...], told: str, lock: int) -> Child:
         log = self._folder.log_file(job.name)
         try:
-            return Child(command, told, log, lock)
+            return Child(command, told, log, lock, self._env)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise StoreError(f"it cannot be started: {error.filename or log}: {reason}.") from error
