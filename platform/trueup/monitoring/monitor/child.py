@@ -24,8 +24,8 @@ def trueup_command(arguments: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass
 class Child:
-    """A process. What it says goes to a file, which holds its last run. told: first of all, what is run. env: set beside
-    this process' own variables."""
+    """A process. What it says goes to a file, which holds its last run. told: first of all, what is run. env: set
+    beside this process' own variables."""
 
     command: tuple[str, ...]
     told: str
