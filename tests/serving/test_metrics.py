@@ -19,8 +19,9 @@ from tests.serving.world import NOON, World, entity
 from trueup.contracts.contract import FeatureContract, Field, JoinKey, Source, View
 from trueup.frame import EVENT_TIME, STATUS, FeatureFrame, Status
 from trueup.instants import parse_instant
+from trueup.monitoring.buckets import AGE_SECONDS
 from trueup.stores.local_redis import LocalRedis
-from trueup_serving.metrics.features import AGE_BOUNDS, FeatureCounts
+from trueup_serving.metrics.features import FeatureCounts
 
 ROWS = [entity(0), entity(1, tailnum="STALE"), entity(2, tailnum="NULLS"), entity(3, tailnum="unknown"), entity(4)]
 
@@ -176,7 +177,7 @@ CONTRACT = FeatureContract(project="p", service="s", features=(("v", "a"), ("v",
     st.lists(
         st.tuples(
             st.lists(st.sampled_from(list(Status)), min_size=2, max_size=2),
-            st.one_of(st.none(), st.integers(-3600, 2 * AGE_BOUNDS[-1]), st.sampled_from(AGE_BOUNDS)),
+            st.one_of(st.none(), st.integers(-3600, 2 * AGE_SECONDS[-1]), st.sampled_from(AGE_SECONDS)),
         ),
         min_size=1,
         max_size=20,
@@ -209,7 +210,7 @@ def test_arrays_count_what_one_counter_a_value_would(rows: list[tuple[list[Statu
     known = [max(age, 0) for _, age in rows if age is not None]
     buckets = {each.labels["le"]: each.value for each in ages.samples if each.name.endswith("_bucket")}
     assert buckets == {
-        **{f"{bound:.1f}": 2 * sum(age <= bound for age in known) for bound in AGE_BOUNDS},
+        **{f"{bound:.1f}": 2 * sum(age <= bound for age in known) for bound in AGE_SECONDS},
         "+Inf": 2 * len(known),
     }
     (total,) = [each.value for each in ages.samples if each.name.endswith("_sum")]

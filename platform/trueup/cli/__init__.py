@@ -21,6 +21,7 @@ from trueup.cli.freshness import freshness
 from trueup.cli.gate import gate
 from trueup.cli.materialize import materialize
 from trueup.cli.monitor import monitor
+from trueup.cli.monitoring import monitoring
 from trueup.cli.options import CHECK_FAILED, COULD_NOT_RUN, Json, LedgerPath, Repo, TrackingUri, print_json, print_table
 from trueup.cli.outcomes import outcomes
 from trueup.cli.parity import parity
@@ -62,6 +63,7 @@ app.add_typer(outcomes, name="outcomes")
 app.add_typer(contract, name="contract")
 app.add_typer(env, name="env")
 app.add_typer(monitor, name="monitor")
+app.add_typer(monitoring, name="monitoring")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from trueup.errors import InputError
 from trueup.instants import parse_duration
-from trueup.monitoring.alerts.settings import AlertSettings, Objectives
+from trueup.monitoring.alerts.settings import AlertSettings, Objectives, Scrape
 from trueup.toml_files import read_toml
 
 
@@ -104,6 +104,7 @@ class MonitoringConfig(_Section):
     jobs: Jobs = Jobs()
     alerts: AlertSettings = AlertSettings()
     slo: Objectives = Objectives()
+    scrape: Scrape = Scrape()
 
 
 def load_monitoring(path: Path) -> MonitoringConfig:

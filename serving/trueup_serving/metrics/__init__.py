@@ -14,12 +14,11 @@ from prometheus_client.exposition import choose_encoder
 
 from trueup.eventlog.serving_version import ServingVersion
 from trueup.experiments.design import EXPOSURES
+from trueup.monitoring.buckets import PREDICTION, SECONDS
 from trueup_serving.following import Current
 from trueup_serving.metrics.state import LogCollector, ServedCollector
-from trueup_serving.metrics.watching import BUCKETS, Watched, Watching
+from trueup_serving.metrics.watching import Watched, Watching
 from trueup_serving.service import Answer
-
-PREDICTION_BUCKETS = tuple(tenth / 10 for tenth in range(1, 11))
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a series more for each counter, that nothing here asks for
 
@@ -35,7 +34,7 @@ class Metrics:
             "trueup_request_seconds",
             "Time from a request's headers to the last byte of its answer.",
             ["route"],
-            buckets=BUCKETS,
+            buckets=SECONDS,
             registry=self.registry,
         )
         self.assignments = Counter(
@@ -48,7 +47,7 @@ class Metrics:
             "trueup_prediction",
             "What was answered.",
             ["experiment", "variant"],
-            buckets=PREDICTION_BUCKETS,
+            buckets=PREDICTION,
             registry=self.registry,
         )
         self.fallbacks = Counter(

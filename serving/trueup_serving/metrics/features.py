@@ -18,14 +18,12 @@ from prometheus_client.registry import Collector
 from trueup.contracts.contract import FeatureContract
 from trueup.frame import FeatureFrame, Status
 from trueup.instants import EPOCH, as_utc
-
-AGE_BOUNDS = (60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800, 2592000, 7776000, 31536000)
-"""Seconds: a minute to a year."""
+from trueup.monitoring.buckets import AGE_SECONDS
 
 _MICROSECONDS = 1_000_000
 _STATES = tuple(state.name.lower() for state in Status)
 _FIRST = int(min(Status))
-_BOUNDS = np.array(AGE_BOUNDS, dtype=np.float64)
+_BOUNDS = np.array(AGE_SECONDS, dtype=np.float64)
 
 
 @dataclass
@@ -41,7 +39,7 @@ class _Counts:
         for name in contract.columns:
             self.states.setdefault(name, np.zeros(len(_STATES), dtype=np.int64))
         for view in contract.views:
-            self.ages.setdefault(view.name, np.zeros(len(AGE_BOUNDS) + 1, dtype=np.int64))
+            self.ages.setdefault(view.name, np.zeros(len(AGE_SECONDS) + 1, dtype=np.int64))
             self.sums.setdefault(view.name, 0.0)
 
 
@@ -75,7 +73,7 @@ class FeatureCounts(Collector):
                 counts.states[name] += found
             for name, seconds in ages.items():
                 bins = np.searchsorted(_BOUNDS, seconds)  # a bound belongs to its own bucket: le
-                counts.ages[name] += np.bincount(bins, minlength=len(AGE_BOUNDS) + 1)
+                counts.ages[name] += np.bincount(bins, minlength=len(AGE_SECONDS) + 1)
                 counts.sums[name] += float(seconds.sum())
 
     def _of(self, contract: FeatureContract) -> _Counts:
@@ -105,5 +103,5 @@ class FeatureCounts(Collector):
 
 
 def _cumulative(buckets: npt.NDArray[np.int64]) -> list[tuple[str, float]]:
-    bounds = (*(f"{bound:.1f}" for bound in AGE_BOUNDS), "+Inf")
+    bounds = (*(f"{bound:.1f}" for bound in AGE_SECONDS), "+Inf")
     return list(zip(bounds, np.cumsum(buckets).tolist(), strict=True))

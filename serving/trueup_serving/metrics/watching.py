@@ -13,9 +13,9 @@ from trueup.contracts.contract import FeatureContract
 from trueup.experiments.assign import Assignment
 from trueup.experiments.design import Portfolio
 from trueup.frame import FeatureFrame
+from trueup.monitoring.buckets import SECONDS
 from trueup_serving.metrics.features import FeatureCounts
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _OUTCOMES = ("answered", "failed")
 
 
@@ -35,7 +35,7 @@ class Watched:
             "trueup_variant_seconds",
             "Time in the service of requests with a row of the variant, from assignment to logged.",
             ["experiment", "variant"],
-            buckets=BUCKETS,
+            buckets=SECONDS,
             registry=registry,
         )
         self.lookups = Counter(
@@ -45,7 +45,7 @@ class Watched:
             "trueup_lookup_seconds",
             "Time of one read of the online store for a feature service, on-demand features computed.",
             ["service"],
-            buckets=BUCKETS,
+            buckets=SECONDS,
             registry=registry,
         )
         for experiment in design.experiments:
