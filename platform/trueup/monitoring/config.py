@@ -56,10 +56,12 @@ class MaterializeJob(_Section):
 
 
 class ParityJob(WindowedJob):
-    """`trueup parity all`, but for the distributions. sample: share of the entities."""
+    """`trueup parity all`, but for the distributions. sample: share of the entities. skip: checks that are left out,
+    such as `expectations` where no model has a suite: what compares nothing is told as a check that could not run."""
 
     sample: float = Field(default=1.0, gt=0, le=1)
     fail_on: tuple[str, ...] | None = None
+    skip: tuple[str, ...] = ()
 
 
 class QualityJob(JobSection):

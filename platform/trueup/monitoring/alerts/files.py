@@ -79,7 +79,7 @@ def _alertmanager(alerts: AlertSettings) -> dict[str, Any]:
     return {
         "route": {
             "receiver": "ticket",
-            "group_by": ["alertname", "experiment", "subject", "view"],
+            "group_by": ["alertname", "experiment", "view"],
             "group_wait": "1m",
             "group_interval": "5m",
             "repeat_interval": "1d",

@@ -84,7 +84,7 @@ def _plan(config: MonitoringConfig, views: Sequence[View], experiments: Sequence
 
 def _parity(job: ParityJob, service: str | None, at: datetime | None) -> Job:
     given = ["parity", "all", *([] if service is None else [service])]
-    given += ["--skip", "distribution", "--sample", str(job.sample)]
+    given += ["--skip", ",".join(("distribution", *job.skip)), "--sample", str(job.sample)]
     if job.fail_on is not None:
         given += ["--fail-on", ",".join(job.fail_on)]
     command = _windowed([*given, *_option("--now", at)], job.window, at)
