@@ -82,8 +82,9 @@ class World:
         return Tracking(self.tracking_uri)
 
 
-def build(root: Path, redis_url: str) -> World:
-    """Applies, writes the online store, registers the models `honest` and `leaky` (both_v1) and `small` (small_v1)."""
+def build(root: Path, redis_url: str, tracking_uri: str | None = None) -> World:
+    """Applies, writes the online store, registers the models `honest` and `leaky` (both_v1) and `small` (small_v1).
+    tracking_uri: of a running MLflow; an SQLite file of its own without one."""
     repo = root / "repo"
     repo.mkdir()
     (repo / "feature_store.yaml").write_text(
@@ -94,7 +95,7 @@ def build(root: Path, redis_url: str) -> World:
     store = FeatureStore(repo_path=str(repo))
     define(store)
     fill(store)
-    tracking_uri = f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"
+    tracking_uri = tracking_uri or f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"
     tracking = Tracking(tracking_uri)
     contracts = {name: extract_contract(store, name) for name in ("both_v1", "small_v1")}
     registered = {

@@ -1,8 +1,9 @@
 """From a connection string to a Redis client, and from Redis errors to messages that name what to set.
 
 Accepted: Feast's own `host:port,db=0,password=...,ssl=true`; the URLs `redis://`, `rediss://` and
-`unix:///path`; and `auto`: `$TRUEUP_REDIS_URL` if set, else a server of the feature repository's own,
-started on a private unix socket and left running. No message ever shows a password.
+`unix:///path`; and `auto`: `$TRUEUP_REDIS_URL` if set, else what the file that `$TRUEUP_REDIS_URL_FILE` names holds (a
+secret of Docker or Kubernetes), else a server of the feature repository's own, started on a private unix socket and
+left running. No message ever shows a password.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from trueup.stores.local_redis import ensure_running
 
 AUTO = "auto"
 URL_VARIABLE = "TRUEUP_REDIS_URL"
+URL_FILE_VARIABLE = "TRUEUP_REDIS_URL_FILE"
 
 Client = redis.Redis
 AsyncClient = redis.asyncio.Redis
@@ -60,14 +62,14 @@ def connect_async(
 
 def is_local(connection_string: str, env: Mapping[str, str] = os.environ) -> bool:
     """Whether it means the repository's own server."""
-    return connection_string == AUTO and not env.get(URL_VARIABLE)
+    return connection_string == AUTO and not env.get(URL_VARIABLE) and not env.get(URL_FILE_VARIABLE)
 
 
 def resolve(connection_string: str, *, repo_path: Path | None, env: Mapping[str, str] = os.environ) -> str:
     """What `auto` stands for; anything else as it is."""
     if connection_string != AUTO:
         return connection_string
-    if url := env.get(URL_VARIABLE):
+    if url := env.get(URL_VARIABLE) or _from_file(env.get(URL_FILE_VARIABLE)):
         if url == AUTO:
             raise StoreError(f"{URL_VARIABLE} cannot be {AUTO!r}.", hint="Set it to a Redis URL, or unset it.")
         return url
@@ -77,6 +79,21 @@ def resolve(connection_string: str, *, repo_path: Path | None, env: Mapping[str,
             hint=f"Open the store by its repository's path, set {URL_VARIABLE}, or name a server.",
         )
     return ensure_running(local_directory(repo_path), env=env)
+
+
+def _from_file(name: str | None) -> str | None:
+    """The URL that a file holds, alone; None where no file is named."""
+    if not name:
+        return None
+    hint = f"Write a Redis URL into it, or unset {URL_FILE_VARIABLE}."
+    try:
+        url = Path(name).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text"
+        raise StoreError(f"{URL_FILE_VARIABLE}: {name} cannot be read: {reason.lower()}.", hint=hint) from None
+    if not url:
+        raise StoreError(f"{URL_FILE_VARIABLE}: {name} is empty.", hint=hint)
+    return url
 
 
 def describe(client: Any) -> str:

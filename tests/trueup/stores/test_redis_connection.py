@@ -145,3 +145,25 @@ def test_auto_is_the_variable_if_set_and_else_the_repositorys_own_server(tmp_pat
         assert found == b"2"
     finally:
         assert stop_running(local_directory(tmp_path))
+
+
+def test_auto_takes_the_url_from_a_secrets_file(tmp_path: Path) -> None:
+    secret = tmp_path / "redis_url"
+    secret.write_text("redis://:hunter2@h:7/2\n")
+    env = {"TRUEUP_REDIS_URL_FILE": str(secret)}
+    assert resolve("auto", repo_path=tmp_path, env=env) == "redis://:hunter2@h:7/2"
+    assert not is_local("auto", env)
+    assert resolve("auto", repo_path=tmp_path, env={**env, "TRUEUP_REDIS_URL": "redis://other"}) == "redis://other"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "no such file"), (b"", "is empty"), (b" \n", "is empty"), (b"\xff", "no text")]
+)
+def test_a_secrets_file_that_says_nothing_is_an_error_that_names_it(
+    content: bytes | None, said: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "redis_url"
+    if content is not None:
+        secret.write_bytes(content)
+    with pytest.raises(StoreError, match=rf"TRUEUP_REDIS_URL_FILE: .*redis_url.*{said}"):
+        resolve("auto", repo_path=tmp_path, env={"TRUEUP_REDIS_URL_FILE": str(secret)})
