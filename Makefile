@@ -1,6 +1,7 @@
 # Everything a user, a developer or CI runs. `make` alone lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-full pipeline test lint types pytest faults reproduce-bench ledger-bench bench browser format lock golden clean
+.PHONY: secrets image image-check ops-check
 
 BIN := .venv/bin
 TEST_WORKERS ?= 2
@@ -54,12 +55,25 @@ bench: setup ## every speed claim beside the naive path -> build/bench.json (min
 browser: setup ## the report in a real Chromium (skipped where there is none)
 	$(BIN)/pytest -q -m browser tests/browser -rs
 
+secrets: ## random secrets for docker-compose.yml, in infra/secrets, where there are none yet
+	@sh infra/docker/secrets.sh
+
+image: ## one image (SERVICE=serving, jobs or training), by docker, or buildah where there is no docker
+	@sh infra/docker/build.sh $(SERVICE)
+
+image-check: setup ## the serving image really built with buildah, and a prediction answered from it (minutes)
+	$(BIN)/python -m tests.ops image --out build/image.json
+
+ops-check: setup ## everything of operating it that this machine can run for real -> build/ops.json (minutes)
+	$(BIN)/python -m tests.ops $(PARTS) --out build/ops.json
+
 format: setup ## ruff's fixes and layout
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 lock: setup ## resolve pyproject.toml again into requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --all-extras --python-version 3.11 --no-header --no-annotate --quiet pyproject.toml -o requirements.lock
+	bash infra/docker/locks.sh
 	echo "uv==0.13.9" | $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet - -o infra/setup/uv.lock.txt
 
 golden: setup ## write the committed bytes of each format again (look at the difference before you commit it)

@@ -26,6 +26,7 @@ from trueup.settings import feature_repo
 from trueup.stores.redis_connection import Client, connect, store_errors
 from trueup_serving.config import ServingConfig
 from trueup_serving.environment_check import environment_check
+from trueup_serving.repository import open_to_serve
 from trueup_serving.service import ServedModel, Service, predict
 from trueup_serving.verdict_check import VerdictCheck
 
@@ -123,7 +124,7 @@ class Loader:
         return Service(before.design, models, chosen, before.log, before.ping, before.fallback)
 
     def _store(self) -> FeatureStore:
-        return FeatureStore(repo_path=str(self._repo))
+        return open_to_serve(self._repo)
 
     def _reader(self, contract: FeatureContract) -> OnlineReader:
         return OnlineReader(contract, client=self._client, key_format=self._key_format)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from trueup.contracts.contract import View
 from trueup.instants import format_duration
@@ -11,20 +12,21 @@ from trueup.monitoring.alerts.settings import AlertSettings
 from trueup.monitoring.freshness import MISSED_RUNS
 
 
-def data_group(settings: AlertSettings, views: Sequence[View]) -> Group:
-    """views: those that are kept online, each once by its table."""
-    rules = [rule for view in views for rule in _of_view(view, settings)]
+def data_group(settings: AlertSettings, views: Sequence[View], now: datetime | None = None) -> Group:
+    """views: those that are kept online, each once by its table. now: of a replay; the clock without one."""
+    clock = "time()" if now is None else f"{now.timestamp():.0f}"
+    rules = [rule for view in views for rule in _of_view(view, settings, clock)]
     return Group("trueup-data", (*rules, _empty(settings), _null_rate(settings)))
 
 
-def _of_view(view: View, settings: AlertSettings) -> Iterator[Alert]:
+def _of_view(view: View, settings: AlertSettings, clock: str) -> Iterator[Alert]:
     name, schedule = view.table, view.schedule
     series = f"{{view={_quoted(name)}}}"
     if schedule.cadence:
         late = MISSED_RUNS * schedule.cadence + schedule.delay
         yield Alert(
             "TrueupLateMaterialization",
-            f"time() - max by (view) (trueup_view_known_timestamp_seconds{series}) > {late.total_seconds():g}",
+            f"{clock} - max by (view) (trueup_view_known_timestamp_seconds{series}) > {late.total_seconds():g}",
             settings.hold_seconds,
             "page",
             "data",
@@ -36,7 +38,7 @@ def _of_view(view: View, settings: AlertSettings) -> Iterator[Alert]:
     if view.ttl is not None:
         yield Alert(
             "TrueupStaleView",
-            f"time() - max by (view) (trueup_view_newest_event_timestamp_seconds{series})"
+            f"{clock} - max by (view) (trueup_view_newest_event_timestamp_seconds{series})"
             f" > {view.ttl.total_seconds():g}",
             settings.hold_seconds,
             "page",
