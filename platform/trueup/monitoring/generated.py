@@ -12,6 +12,7 @@ from trueup.contracts.contract import View
 from trueup.errors import InputError
 from trueup.monitoring.alerts.files import alerting_files
 from trueup.monitoring.config import MonitoringConfig
+from trueup.monitoring.dashboards import grafana_files
 
 Standing = Literal["same", "differs", "missing"]
 _DIFF_LINES = 12
@@ -29,7 +30,7 @@ class Generated:
 
 def generated_files(config: MonitoringConfig, views: Sequence[View]) -> Mapping[str, str]:
     """Path -> text. views: those that are kept online, each once by its table."""
-    return alerting_files(config, views)
+    return {**alerting_files(config, views), **grafana_files(config)}
 
 
 def compare(files: Mapping[str, str], folder: Path) -> tuple[Generated, ...]:
