@@ -24,6 +24,8 @@ from tests.ops.outcome import Outcome, missing
 from tests.ops.stack import HOW_TO_GET_THEM, PROMETHEUS, Prometheus, free_port
 from tests.trueup.monitoring.dashboards import queries
 
+from trueup.instants import parse_instant
+
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "build" / "demo"
 END = "2013-12-08T05:00:00Z"
@@ -98,30 +100,22 @@ def _asked(prometheus: Prometheus, server: str) -> Outcome:
 
 
 def _rows() -> list[tuple[dict[str, Any], str]]:
-    """Flights of the replayed weeks, and when they were asked about."""
+    """Flights of the replay's last days, and when they are asked about: an hour before they should leave."""
     import pyarrow.parquet as pq
 
-    from trueup.instants import format_instant
+    from trueup.instants import EPOCH, format_instant
 
-    flights = pq.read_table(DEMO / "feature_repo" / "data" / "flights.parquet").to_pandas()
     fields = ["origin", "dest", "carrier", "tailnum", "sched_dep_unix", "flight_id"]
-    found = flights[flights["sched_dep_unix"].between(1386000000, 1386300000)].head(1000)
+    end = (parse_instant(END) - EPOCH) // timedelta(seconds=1)
+    flights = pq.read_table(
+        DEMO / "feature_repo" / "data" / "outcomes.parquet",
+        columns=fields,
+        filters=[("sched_dep_unix", ">", end - 3 * 86_400), ("sched_dep_unix", "<=", end)],
+    )
     return [
-        (
-            {
-                name: getattr(row, name).item() if hasattr(getattr(row, name), "item") else getattr(row, name)
-                for name in fields
-            },
-            format_instant(_instant(int(row.sched_dep_unix))),
-        )
-        for row in found.itertuples()
+        (row, format_instant(EPOCH + timedelta(seconds=row["sched_dep_unix"]) - timedelta(hours=1)))
+        for row in flights.slice(0, 1000).to_pylist()
     ]
-
-
-def _instant(unix: int) -> Any:
-    from trueup.instants import EPOCH
-
-    return EPOCH + timedelta(seconds=unix - 3600)
 
 
 def _ask(server: str, row: dict[str, Any], at: str) -> None:

@@ -73,8 +73,12 @@ class ViewFreshness:
 
 
 def freshness_of(view: View, runs: Sequence[Run], online: OnlineAges, now: datetime) -> ViewFreshness:
-    """runs: of the ledger, also those that never finished. online: what the store holds at `now`."""
-    finished = [run for run in runs if run.finished_at is not None and run.finished_at <= now]
+    """runs: of the ledger, also those that never finished. online: what the store holds at `now`.
+
+    A run counts when it has finished, and read no more than was known at `now`: of a replay, whose runs finish years
+    later than what they read, that is what can be told.
+    """
+    finished = [run for run in runs if run.finished_at is not None and run.known_at <= now]
     last = max(finished, key=lambda run: (run.known_at, run.run_id), default=None)
     at = None if last is None else max(run.finished_at for run in finished if run.finished_at is not None)
     return ViewFreshness(

@@ -48,8 +48,8 @@ def test_a_view_is_late_when_a_whole_run_was_missed(age: int, hours: int, delay:
     assert found.known_at == known
 
 
-def test_a_run_that_never_finished_or_will_finish_later_counts_for_nothing() -> None:
-    running = [run(AT - HOUR, finished=False), run(AT, number=2)]
+def test_a_run_that_never_finished_or_read_what_is_still_to_come_counts_for_nothing() -> None:
+    running = [run(AT - HOUR, finished=False), run(AT + timedelta(seconds=1), number=2)]
     found = freshness_of(view(), running, FULL, AT)
     assert found.reasons == ("it was never materialized",)
     assert (found.materialized_at, found.known_at) == (None, None)
