@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.ops.outcome import Outcome
 
-PARTS = ("compose", "image", "pipeline", "rules", "alerting", "dashboards")
+PARTS = ("compose", "rules", "grafana", "alerting", "dashboards", "image", "pipeline")
 """Modules of this folder, each with `check() -> Outcome`, in the order they are run."""
 
 console = Console(width=100, highlight=False)

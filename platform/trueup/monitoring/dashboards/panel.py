@@ -6,6 +6,7 @@ has them (`All` stands for `.*`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -110,8 +111,17 @@ def to_json(board: Board) -> str:
         for panel in row.panels:
             number += 1
             built.with_panel(_panel(panel).id(number))
-    encoded: str = JSONEncoder(sort_keys=True, indent=2).encode(built.build())
-    return encoded + "\n"
+    board_json: dict[str, Any] = json.loads(JSONEncoder(sort_keys=True).encode(built.build()))
+    for found in board_json["templating"]["list"]:
+        for name in (
+            "auto",
+            "auto_count",
+            "auto_min",
+        ):  # of another kind of variable; Grafana's schema refuses them here
+            found.pop(name)
+    for found in board_json["annotations"]["list"]:
+        found["target"] = {"refId": "Anno", "expr": found.pop("expr")}  # where Grafana's Prometheus looks for it
+    return json.dumps(board_json, indent=2, sort_keys=True) + "\n"
 
 
 def _panel(panel: Panel) -> Any:
