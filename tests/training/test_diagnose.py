@@ -104,7 +104,9 @@ def test_a_model_that_learned_from_the_future_is_told_why_it_is_worse_online(
     diagnose: Diagnose, leaky: TrainedModel, tmp_path: Path
 ) -> None:
     page, text = tmp_path / "why.html", tmp_path / "why.md"
-    found = diagnose("--json", "--report", str(page), "--markdown", str(text), model=f"{leaky.name}/{leaky.version}")
+    metrics = tmp_path / "why.prom"
+    files = ("--report", str(page), "--markdown", str(text), "--prometheus", str(metrics))
+    found = diagnose("--json", *files, model=f"{leaky.name}/{leaky.version}")
     assert found.exit_code == 1
     data = json.loads(found.stdout)
     assert data["sums_exact"]
@@ -121,6 +123,8 @@ def test_a_model_that_learned_from_the_future_is_told_why_it_is_worse_online(
     assert promise["effect"]["value"] == 0, "the holdout, read and scored again, is the logged one to the last bit"
     assert "late_arrival" in page.read_text(encoding="utf-8")
     assert "late_arrival" in text.read_text(encoding="utf-8")
+    gap = f'trueup_ledger_gap{{metric="auc",model="{leaky.name}",version="{leaky.version}"}} {data["gap"]["value"]}'
+    assert gap in metrics.read_text(encoding="utf-8").splitlines()
 
 
 def test_sources_that_are_gone_leave_what_can_still_be_measured(

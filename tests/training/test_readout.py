@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tests.training.served import FIRST
 from tests.training.shop import SITES
 from tests.training.trained import Train
@@ -182,8 +184,9 @@ def test_two_honest_models_are_read_out_with_effects_guardrails_scores_and_paire
 ) -> None:
     file = stores.toml(tmp_path)
     stores.serve(tmp_path, load_experiment(file))
-    text = tmp_path / "readout.md"
-    found = stores.readout(tmp_path, file, "--json", "--segment", "site", "--markdown", str(text))
+    text, metrics = tmp_path / "readout.md", tmp_path / "readout.prom"
+    files = ("--markdown", str(text), "--prometheus", str(metrics))
+    found = stores.readout(tmp_path, file, "--json", "--segment", "site", *files)
     data = json.loads(found.stdout)
     assert (found.exit_code, data["withheld"], data["read_out"]) == (0, [], True)
     assert sum(variant["units"] for variant in data["variants"]) == ROWS
@@ -198,6 +201,42 @@ def test_two_honest_models_are_read_out_with_effects_guardrails_scores_and_paire
     assert {score["score"] for score in model["by_variant"]["plain"]} >= {"auc", "brier", "calibration", "recall"}
     assert all(difference["paired"] for difference in model["differences"])
     assert "WITHHELD" not in text.read_text(encoding="utf-8")
+    _same_numbers(data, metrics.read_text(encoding="utf-8"))
+
+
+def _same_numbers(data: dict[str, Any], text: str) -> None:
+    """The metrics are the read-out's own numbers, each series once."""
+    found = [
+        (sample.name, tuple(sorted(sample.labels.items())), sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    ]
+    series = {(name, labels): value for name, labels, value in found}
+    assert len(series) == len(found)
+
+    def value(name: str, **labels: str) -> float:
+        return series[name, tuple(sorted({"experiment": data["experiment"], **labels}.items()))]
+
+    for variant in data["variants"]:
+        assert value("trueup_experiment_units", variant=variant["name"]) == variant["units"]
+        assert value("trueup_experiment_rows", variant=variant["name"]) == variant["rows"]
+    assert value("trueup_experiment_withheld") == 0
+    assert value("trueup_experiment_sample_ratio_p_value") == data["sample_ratio"]["p_value"]
+    for metric in data["metrics"]:
+        name = metric["metric"]["name"]
+        for at, effect in enumerate(metric["effects"]):
+            place = {"variant": effect["variant"], "metric": name}
+            for end, field in (("", "effect"), ("_low", "low"), ("_high", "high")):
+                assert value(f"trueup_experiment_effect{end}", **place) == effect[field]
+            if metric["guardrail"]:
+                verdict = metric["guardrail"][at].replace(" ", "_")
+                assert value("trueup_experiment_guardrail", **place, verdict=verdict) == 1
+    for model in data["models"]:
+        for variant, scores in model["by_variant"].items():
+            for score in scores:
+                if score["estimate"] is not None:
+                    place = {"variant": variant, "outcome": model["outcome"], "score": score["score"]}
+                    assert value("trueup_model_score", **place) == score["estimate"]["value"]
 
 
 def test_a_model_that_was_served_other_values_than_it_learned_from_is_withheld_and_shown_only_anyway(
