@@ -154,7 +154,7 @@ def _one(scheduler: Scheduler, folder: StateFolder, task: str) -> int:
         )
     ran = scheduler.run_one(job)
     if ran.busy:
-        raise InputError("task", f"task: {task} is running already (process {folder.holder(task) or 'unknown'}).")
+        raise InputError("task", f"task: {task} is running already (process {folder.holder(job.lock) or 'unknown'}).")
     assert ran.state is not None  # nobody stops a run that was asked for alone
     return COULD_NOT_RUN if ran.state.exit_code is None else min(ran.state.exit_code, COULD_NOT_RUN)
 

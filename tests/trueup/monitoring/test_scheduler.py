@@ -216,6 +216,21 @@ def test_as_many_run_side_by_side_as_may(make: Make, tmp_path: Path) -> None:
     assert (at_work, most <= 2, len(journal.read_text())) == (0, True, 12)
 
 
+def test_two_materializations_never_run_side_by_side(make: Make, tmp_path: Path) -> None:
+    """Feast's registry is a file that each of them reads and writes whole."""
+    journal = tmp_path / "journal"
+    script = (
+        "import os\n"
+        f"file = os.open({str(journal)!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)\n"
+        "os.write(file, b'+')\n"
+        "for _ in range(300_000): pass\n"
+        "os.write(file, b'-')\n"
+    )
+    jobs = [job(f"materialize-{number}", script, kind="materialize") for number in range(2)]
+    make(*jobs).run(once=True)
+    assert journal.read_text() == "+-+-"
+
+
 def test_definitions_that_cannot_be_read_leave_the_jobs_as_they_were(folder: StateFolder) -> None:
     plans: list[tuple[Job, ...] | StoreError] = [(job("a", "pass"),), StoreError("the registry is away.")]
     heard = Heard()

@@ -32,6 +32,11 @@ class Job:
     command: Command
     metrics: bool = True
 
+    @property
+    def lock(self) -> str:
+        """What it holds while it runs. Two materializations would write Feast's registry, a file, over each other."""
+        return self.kind if self.kind == "materialize" else self.name
+
 
 @dataclass(frozen=True)
 class Watched:

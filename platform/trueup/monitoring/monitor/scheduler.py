@@ -102,7 +102,8 @@ class Scheduler:
             while not self._stopping.is_set():
                 now = self._clock()
                 for item in list(waiting):
-                    if len(under_way) < self._at_once and busy_until.get(item.job.name, now) <= now:
+                    held = item.job.lock in {other.job.lock for other in under_way.values()}
+                    if len(under_way) < self._at_once and not held and busy_until.get(item.job.name, now) <= now:
                         waiting.remove(item)
                         future = pool.submit(self.run_one, item.job, item)
                         future.add_done_callback(lambda _: self._wake.set())
@@ -133,7 +134,7 @@ class Scheduler:
 
     def run_one(self, job: Job, item: Due | None = None) -> Ran:
         """One run, now. item: the slot it is for; None: somebody asked for it."""
-        with self._folder.locked(job.name) as lock:
+        with self._folder.locked(job.lock) as lock:
             if lock is None:
                 return Ran(job, None, busy=True)
             before = self._folder.read(job.name)
