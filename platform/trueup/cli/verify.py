@@ -60,7 +60,9 @@ def verify(
     ] = None,
     matchers: Annotated[
         list[str] | None,
-        typer.Option("--alert", metavar="MATCHER", help='Which alerts count; default: severity="page".'),
+        typer.Option(
+            "--alert", metavar="MATCHER", help='Which alerts count; default: severity="page", and trueup\'s own.'
+        ),
     ] = None,
     repo: Repo = None,
     tracking_uri: TrackingUri = None,

@@ -9,8 +9,8 @@ import requests
 from trueup.errors import UnavailableError
 
 TIMEOUT_SECONDS = 10.0
-PAGES = ('severity="page"',)
-"""Which alerts count, as Alertmanager's own matchers."""
+PAGES = ('severity="page"', 'alertname=~"Trueup.+"')
+"""Which alerts count, as Alertmanager's own matchers: trueup's own that page somebody (`trueup.monitoring.alerts`)."""
 
 
 def active_alerts(url: str, matchers: Sequence[str] = PAGES) -> tuple[str, ...]:

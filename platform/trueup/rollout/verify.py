@@ -18,7 +18,7 @@ from trueup.errors import DatasetError, InputError, TrueupError
 from trueup.eventlog.records import input_fields
 from trueup.gate.evidence import Evidence, Outcome, joint
 from trueup.gate.facts import NotAsked, Unknown
-from trueup.gate.history import made, read_moves
+from trueup.gate.history import moved_at, read_moves
 from trueup.gate.live import live_report
 from trueup.gate.trial import json_rows
 from trueup.gate.world import World
@@ -178,10 +178,9 @@ def entities_of(contract: FeatureContract, data: TrainingSet, unit: str, count: 
 
 
 def _moved(world: World, candidate: Registered, alias: str) -> datetime | None:
-    """When the gate gave the version the alias, last; None where it did not, or that cannot be read."""
+    """When the gate gave the version the alias; None where another hand did."""
     tags = world.tracking.version_tags(candidate.name)
-    moves = made(read_moves(tags.values(), alias), world.tracking.alias(candidate.name, alias))
-    return next((move.at for move in reversed(moves) if move.to == candidate.version), None)
+    return moved_at(read_moves(tags.values(), alias), candidate.version, world.tracking.alias(candidate.name, alias))
 
 
 def _parity(
