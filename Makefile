@@ -88,3 +88,5 @@ clean: ## everything that was made: build/, caches, the feature repository's loc
 	@# The repository's own Redis first: without its folder it could not be found again.
 	@test ! -d feature_repo/data -o ! -x $(BIN)/python || $(BIN)/python -c "from pathlib import Path; from trueup.stores.redis_connection import local_directory; from trueup.stores.local_redis import stop_running; stop_running(local_directory(Path('feature_repo')))"
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache feature_repo/data
+
+include infra/ci/targets.mk

@@ -6,7 +6,7 @@ import csv
 import io
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -28,8 +28,11 @@ RECIPE = {
 }
 
 
-def make_repository(folder: Path) -> None:
-    """The tracked files and those not ignored, with four weeks of raw data in place, and the instants to match."""
+def make_repository(folder: Path, *, before: Collection[str] = ()) -> None:
+    """The tracked files and those not ignored, with four weeks of raw data in place, and the instants to match.
+
+    before: whole months that the raw data have too, so that statistics over 28 days are whole.
+    """
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -46,11 +49,13 @@ def make_repository(folder: Path) -> None:
     for name in ("flights.csv", "weather.csv", "planes.csv"):
         header, *rows = raw_rows(name)
         dated = {"flights.csv": (1, 2), "weather.csv": (2, 3)}.get(name)
-        write_rows(folder / "raw" / name, [header, *(row for row in rows if dated is None or in_month(row, *dated))])
+        write_rows(
+            folder / "raw" / name, [header, *(row for row in rows if dated is None or wanted(row, *dated, before))]
+        )
 
 
-def in_month(row: list[str], month: int, day: int) -> bool:
-    return row[month] == MONTH and FIRST <= int(row[day]) <= LAST
+def wanted(row: list[str], month: int, day: int, before: Collection[str]) -> bool:
+    return row[month] in before or (row[month] == MONTH and FIRST <= int(row[day]) <= LAST)
 
 
 def raw_rows(name: str) -> Iterator[list[str]]:

@@ -41,6 +41,9 @@ def train_command(
     metrics: Annotated[
         Path | None, typer.Option(help="Also write the metrics on the holdout there, as JSON (for dvc metrics).")
     ] = None,
+    version_file: Annotated[
+        Path | None, typer.Option(help="Also write MODEL@VERSION there, for trueup promote in a pipeline.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a recipe on features as of each row's own instant, and register the model.
@@ -82,6 +85,8 @@ def train_command(
         )
     if metrics is not None:
         write_file(metrics, json.dumps(dict(trained.metrics), indent=2) + "\n", field="metrics")
+    if version_file is not None:
+        write_file(version_file, f"{trained.name}@{trained.version}\n", field="version-file")
     if as_json:
         print_json(trained.to_json())
         return

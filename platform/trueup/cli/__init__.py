@@ -26,6 +26,7 @@ from trueup.cli.options import CHECK_FAILED, COULD_NOT_RUN, Json, LedgerPath, Re
 from trueup.cli.outcomes import outcomes
 from trueup.cli.parity import parity
 from trueup.cli.promotion import promote, rollback
+from trueup.cli.verify import verify
 from trueup.console import errors
 from trueup.errors import TrueupError
 
@@ -53,6 +54,7 @@ app = typer.Typer(
 app.command()(materialize)
 app.command()(adopt)
 app.command()(promote)
+app.command()(verify)
 app.command()(rollback)
 app.command()(freshness)
 app.command()(diagnose)

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from trueup.cli.options import (
+    COULD_NOT_RUN,
     Datasets,
     Json,
     LedgerPath,
@@ -19,14 +20,16 @@ from trueup.cli.options import (
     print_json,
     print_table,
 )
-from trueup.console import output, step
-from trueup.errors import InputError
+from trueup.console import errors, output, step
+from trueup.errors import GateError, InputError
 
 if TYPE_CHECKING:
+    from trueup.gate.keys import VerifyKey
     from trueup.gate.promotion import Promotion
+    from trueup.models.tracking import Tracking
 
 Key = Annotated[Path | None, typer.Option("--key", help="The gate's key, a PEM file [TRUEUP_GATE_KEY].")]
-_COLORS = {"pass": "green", "fail": "red", "could not run": "yellow", "not applicable": "dim"}
+COLORS = {"pass": "green", "fail": "red", "could not run": "yellow", "not applicable": "dim"}
 
 
 def promote(
@@ -99,8 +102,13 @@ def _check_log(log: Path) -> None:
 
 
 def rollback(
-    model: Annotated[str, typer.Argument(help="The registered model.")],
-    to: Annotated[str, typer.Option("--to", metavar="ALIAS", help="The alias that goes back.")] = "champion",
+    model: Annotated[
+        str,
+        typer.Argument(help="The registered model; or one version of it, which is then taken back where it has them."),
+    ],
+    to: Annotated[
+        list[str] | None, typer.Option("--to", metavar="ALIAS", help="An alias that goes back; default: champion.")
+    ] = None,
     version: Annotated[
         int | None, typer.Option("--version", help="Go to this version instead; its verdict must hold too.")
     ] = None,
@@ -111,24 +119,79 @@ def rollback(
     """Point an alias back at the version that had it before: one move, if that version's verdict still holds.
 
     What was rolled back is not come back to: a second rollback goes one version further. Where another hand moved the
-    alias, which version had it is not known: name one.
+    alias, which version had it is not known: name one. Of MODEL@VERSION only those aliases go back that the version
+    has, so that a release is taken back whole, and twice does no harm.
+
+    Exits 0 when every alias stands as it should, 2 when one could not go back; the others do all the same.
 
     Example: trueup rollback flights
+
+    Example: trueup rollback flights@3 --to champion --to canary --to shadow
     """
     from trueup.gate.keys import read_verify_key
     from trueup.gate.promotion import roll_back
     from trueup.models.tracking import Tracking
     from trueup.settings import Settings
 
+    aliases = to or ["champion"]
     settings = Settings()
     verifying = read_verify_key(key or settings.gate_key)
+    tracking = Tracking(tracking_uri or settings.tracking_uri)
+    if "@" in model or "/" in model:
+        if version is not None:
+            raise InputError(
+                "version",
+                f"version: {model} is taken back to what had the aliases before it, and to no other version.",
+                hint="Name the model alone to say where one alias goes.",
+            )
+        _take_back(tracking, model, aliases, verifying, as_json=as_json)
+        return
+    if len(aliases) > 1:
+        raise InputError(
+            "to",
+            f"to: {', '.join(aliases)} of {model}: whose version each is, is not said.",
+            hint=f"Name the version that is taken back: trueup rollback {model}@VERSION --to ALIAS --to ALIAS.",
+        )
     with step(f"roll {model} back"):
-        found = roll_back(Tracking(tracking_uri or settings.tracking_uri), model, to, verifying, version=version)
+        found = roll_back(tracking, model, aliases[0], verifying, version=version)
     if as_json:
         print_json(found.to_json())
     else:
         again = "" if version is not None else " again"
-        output.print(f"{model}@{found.to} is {to}{again}; {model}@{found.before} was.", markup=False)
+        output.print(f"{model}@{found.to} is {found.alias}{again}; {model}@{found.before} was.", markup=False)
+
+
+def _take_back(tracking: Tracking, ref: str, aliases: list[str], key: VerifyKey, *, as_json: bool) -> None:
+    """Each alias by itself: one that cannot go back keeps no other from it."""
+    from trueup.gate.promotion import take_back
+
+    candidate = tracking.resolve(ref)
+    taken: dict[str, int] = {}
+    problems: dict[str, str] = {}
+    left: list[str] = []
+    with step(f"take {candidate} back"):
+        for alias in aliases:
+            try:
+                found = take_back(tracking, candidate, alias, key)
+            except GateError as error:
+                problems[alias] = str(error)
+            else:
+                if found is None:
+                    left.append(alias)
+                else:
+                    taken[alias] = found.to
+    if as_json:
+        said = {"model": candidate.name, "version": candidate.version}
+        print_json({**said, "rolled_back": taken, "had_not": left, "problems": problems})
+    else:
+        for alias, to in taken.items():
+            output.print(f"{candidate.name}@{to} is {alias} again; {candidate} was.", markup=False)
+        for alias in left:
+            output.print(f"{candidate} has not {alias}: nothing to take back.", markup=False)
+        for problem in problems.values():
+            errors.print(problem, markup=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(COULD_NOT_RUN)
 
 
 def _show(found: Promotion) -> None:
@@ -136,7 +199,7 @@ def _show(found: Promotion) -> None:
         [
             {
                 "evidence": item.name,
-                "verdict": f"[{_COLORS[item.verdict]}]{item.verdict}[/]",
+                "verdict": f"[{COLORS[item.verdict]}]{item.verdict}[/]",
                 "what it says": escape(item.said),
             }
             for item in found.verdict.evidence

@@ -69,6 +69,11 @@ def made(moves: tuple[Move, ...], current: int | None) -> tuple[Move, ...]:
     return tuple(move for move, next_ in zip(moves, then, strict=True) if next_ == move.to)
 
 
+def moved_at(moves: tuple[Move, ...], version: int, current: int | None) -> datetime | None:
+    """When `version` got the alias last; None where no move that was made says so. moves, current: as of `made`."""
+    return next((move.at for move in reversed(made(moves, current)) if move.to == version), None)
+
+
 def version_before(moves: tuple[Move, ...], current: int) -> int | None:
     """The version that had the alias before `current` got it; None when none is known.
 

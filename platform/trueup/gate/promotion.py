@@ -130,6 +130,19 @@ def roll_back(
     return Rollback(model, alias, current, to, kept.verdict)
 
 
+def take_back(
+    tracking: Tracking, candidate: Registered, alias: str, key: VerifyKey, *, clock: Clock = utc_now
+) -> Rollback | None:
+    """Rolls the alias back if this version has it. None where another version has it, or none has: then nothing is
+    done, so that the same release may be taken back twice.
+
+    Raises GateError as `roll_back` does.
+    """
+    if tracking.alias(candidate.name, alias) != candidate.version:
+        return None
+    return roll_back(tracking, candidate.name, alias, key, clock=clock)
+
+
 def _let_through(tags: Mapping[int, Mapping[str, str]], alias: str, current: int) -> tuple[int, ...]:
     """The other versions that the gate let have the alias once, newest first; whether it still does is not asked."""
     return tuple(

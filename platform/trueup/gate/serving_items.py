@@ -8,7 +8,7 @@ import numpy as np
 
 from trueup.gate.facts import Facts, NotAsked, TrialFacts, Unknown
 from trueup.gate.said import Said, few
-from trueup.parity.results import Result, joint_verdict
+from trueup.parity.results import AnyResult, Result, joint_verdict
 from trueup.wording import counted
 
 
@@ -71,7 +71,11 @@ def error_budget(facts: Facts) -> Said:
 
 def shadow_parity(facts: Facts) -> Said:
     """Features of the live rows it scored are those that training reads, under the repository's parity rules."""
-    found = facts.shadow
+    return parity_said(facts.shadow)
+
+
+def parity_said(found: tuple[AnyResult, ...] | Unknown | NotAsked) -> Said:
+    """What the served check found of live rows, as an item says it."""
     if isinstance(found, NotAsked):
         return "not applicable", found.why
     if isinstance(found, Unknown):

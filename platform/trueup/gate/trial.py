@@ -94,7 +94,7 @@ def _requests(contract: FeatureContract, data: TrainingSet, count: int) -> tuple
     at = data.counts.train + np.linspace(0, held - 1, num=min(count, held)).astype(int)
     rows = data.rows.take(pa.array(at))
     names = [item.name for item in input_fields(contract)]
-    entities = [{**row, _UNIT: f"row-{at}"} for at, row in enumerate(_json_rows(rows.select(names)))]
+    entities = [{**row, _UNIT: f"row-{at}"} for at, row in enumerate(json_rows(rows.select(names)))]
     instants: list[datetime] = rows.column(INSTANT).to_pylist()
     single = [
         _Request(f"one-{number}", (entities[number % len(entities)],), instants[number % len(entities)])
@@ -107,7 +107,8 @@ def _requests(contract: FeatureContract, data: TrainingSet, count: int) -> tuple
     return single, many
 
 
-def _json_rows(table: pa.Table) -> list[dict[str, Any]]:
+def json_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as a request brings them."""
     return [{name: _json(value) for name, value in row.items()} for row in table.to_pylist()]
 
 

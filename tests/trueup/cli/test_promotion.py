@@ -82,6 +82,42 @@ def test_the_whole_way_there_and_back(shop_: Shop, key: Path) -> None:
     assert shop_.tracking.alias("shop", "champion") == 1
 
 
+def test_a_release_is_taken_back_whole_and_twice_does_no_harm(shop_: Shop, key: Path) -> None:
+    uri = ("--tracking-uri", shop_.tracking.uri, "--key", f"{key}.pub")
+    for alias in ("canary", "stable"):
+        for version in (1, 2):
+            assert promote(shop_, version, key, "--to", alias).exit_code == 0
+    assert promote(shop_, 2, key, "--to", "first").exit_code == 0
+    assert promote(shop_, 1, key, "--to", "other").exit_code == 0
+    aliases = [word for alias in ("first", "canary", "stable", "other") for word in ("--to", alias)]
+
+    taken = run("rollback", "shop@2", *aliases, *uri, "--json")
+    assert taken.exit_code == 2  # nothing had `first` before, and the others went back all the same
+    said = json.loads(taken.stdout)
+    assert (said["model"], said["version"], said["rolled_back"]) == ("shop", 2, {"canary": 1, "stable": 1})
+    assert said["had_not"] == ["other"]
+    assert "no version is known to have had it before" in said["problems"]["first"]
+    assert {alias: shop_.tracking.alias("shop", alias) for alias in ("canary", "stable", "other", "first")} == {
+        "canary": 1,
+        "stable": 1,
+        "other": 1,
+        "first": 2,
+    }
+
+    again = run("rollback", "shop@2", "--to", "canary", "--to", "stable", *uri)
+    assert again.exit_code == 0
+    assert "shop@2 has not canary: nothing to take back." in again.stdout
+    assert shop_.tracking.alias("shop", "canary") == 1
+
+
+def test_a_rollback_that_does_not_say_what_goes_where_is_a_mistake(shop_: Shop, key: Path) -> None:
+    uri = ("--tracking-uri", shop_.tracking.uri, "--key", f"{key}.pub")
+    with pytest.raises(InputError, match="Name the version that is taken back: trueup rollback shop@VERSION"):
+        run("rollback", "shop", "--to", "canary", "--to", "champion", *uri)
+    with pytest.raises(InputError, match="and to no other version"):
+        run("rollback", "shop@2", "--version", "1", *uri)
+
+
 def test_a_verdict_that_cannot_be_read_is_told_beside_the_others(shop_: Shop, key: Path) -> None:
     uri = ("--tracking-uri", shop_.tracking.uri)
     tag = "trueup.verdict.challenger.2099-01-01T00:00:00Z.00000000"

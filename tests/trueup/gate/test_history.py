@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from trueup.errors import GateError
-from trueup.gate.history import Kind, Move, made, read_moves, version_before
+from trueup.gate.history import Kind, Move, made, moved_at, read_moves, version_before
 
 START = datetime(2024, 6, 1, tzinfo=UTC)
 
@@ -60,3 +60,11 @@ def test_a_move_that_was_never_made_shows() -> None:
 def test_a_move_that_cannot_be_read_is_an_error(text: str) -> None:
     with pytest.raises(GateError, match=r"a move of an alias.* cannot be read"):
         read_moves([{"trueup.move.champion.x": text}], "champion")
+
+
+def test_when_a_version_got_the_alias_is_its_last_move_that_was_made() -> None:
+    steps = moves(("promote", None, 1), ("promote", 1, 2), ("rollback", 2, 1), ("promote", 1, 3))
+    assert moved_at(steps, 1, 3) == START + timedelta(minutes=2)
+    assert moved_at(steps, 3, 3) == START + timedelta(minutes=3)
+    assert moved_at(steps, 3, 1) is None  # it was killed before it was made
+    assert moved_at((), 1, 1) is None

@@ -1,0 +1,1 @@
+"""After a promotion: does what answers live do as the alias says, and well enough to go on?"""
