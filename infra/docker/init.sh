@@ -17,3 +17,5 @@ for recipe in flights flights_leaky; do
     trueup train "training/recipes/$recipe.toml"
   fi
 done
+# What became of the flights, for the read-out and the ledger of whoever asks about them.
+trueup outcomes import feature_repo/data/outcomes.parquet --outcome late --request-id flight_id --known-at created

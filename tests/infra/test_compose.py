@@ -17,8 +17,8 @@ from trueup.monitoring.config import load_monitoring
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-ONE_SHOT = {"init", "init-image"}
-CORE = {"redis", "postgres", "mlflow", "init-image", "init", "serving-1", "serving-2", "proxy", "jobs"}
+ONE_SHOT = {"init"}
+CORE = {"redis", "postgres", "mlflow", "init", "serving-1", "serving-2", "proxy", "jobs"}
 FULL = CORE | {"prometheus", "alertmanager", "grafana"}
 
 every_service = pytest.mark.parametrize("name", SERVICES)
@@ -102,6 +102,18 @@ def test_only_the_proxy_and_grafana_can_be_reached_and_from_this_host_alone() ->
     assert set(ports) == {"proxy", "grafana"}
     assert all(port.startswith("127.0.0.1:") for each in ports.values() for port in each)
     assert COMPOSE["networks"]["inside"] == {"internal": True}
+
+
+def test_our_own_images_are_built_and_never_asked_of_a_registry() -> None:
+    for name, service in SERVICES.items():
+        if service["image"].startswith("trueup-"):
+            assert service["build"]["target"] == service["image"].split(":")[0].removeprefix("trueup-"), name
+
+
+def test_what_runs_once_is_waited_for_by_what_goes_on_running() -> None:
+    """Or `up --wait` would take its end for a failure."""
+    for name in ONE_SHOT:
+        assert any(name in service.get("depends_on", {}) for service in SERVICES.values())
 
 
 def test_no_image_is_latest_but_our_own() -> None:
