@@ -106,6 +106,13 @@ def test_what_is_due_is_run_once_and_remembered(folder: StateFolder, make: Make)
     assert folder.read("good").runs["passed"] == 2
 
 
+def test_a_check_that_could_not_compare_one_thing_of_many_has_run(folder: StateFolder, make: Make) -> None:
+    make(job("partly", f"{LEAVES}\nraise SystemExit(2)"), job("not at all", "raise SystemExit(2)")).run(once=True)
+    assert [folder.read(name).outcome for name in ("partly", "not at all")] == ["could_not_run"] * 2
+    assert folder.read("partly").success_at == NOON
+    assert folder.read("not at all").success_at is None
+
+
 def test_a_run_is_told_what_instant_it_is_for_and_its_words_are_kept(folder: StateFolder, make: Make) -> None:
     make(job("says", "import sys; print('due', sys.argv[2]); print('oh', file=sys.stderr)")).run(once=True)
     said = folder.log_file("says").read_text()

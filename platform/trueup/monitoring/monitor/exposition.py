@@ -66,7 +66,10 @@ class MonitorCollector(Collector):
             name: GaugeMetricFamily(f"trueup_job_{name}", help_text, labels=labels)
             for name, help_text in (
                 ("last_run_timestamp_seconds", "When its last run ended."),
-                ("last_success_timestamp_seconds", "When a run last came to a result: exit code 0 or 1."),
+                (
+                    "last_success_timestamp_seconds",
+                    "When a run last came to a result: exit code 0 or 1, or metrics left.",
+                ),
                 ("last_duration_seconds", "How long its last run took."),
                 ("last_exit_code", "Of its last run; none of one that was stopped for its time."),
                 ("interval_seconds", "Its cadence."),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 from trueup.errors import StoreError, TrueupError
@@ -141,7 +142,9 @@ class Scheduler:
             if item is not None and before.slot is not None and before.slot >= item.slot:
                 return Ran(job, before)  # done by somebody else meanwhile
             started = self._clock()
-            arguments = job.command(item.at if item is not None else started, self._folder.metrics_file(job.name))
+            metrics = self._folder.metrics_file(job.name)
+            written = _written(metrics)
+            arguments = job.command(item.at if item is not None else started, metrics)
             command = self._command_of(arguments)
             with self._lock:
                 if self._stopping.is_set():
@@ -163,6 +166,7 @@ class Scheduler:
                 exit_code=code,
                 command=tuple(arguments),
                 skipped=0 if item is None else item.skipped,
+                left=_written(metrics) != written,
             )
             self._folder.write(job.name, state)
         self._told.finished(job, state)
@@ -207,3 +211,11 @@ class Scheduler:
             children = list(self._children.values())
         for child in children:
             child.stop()
+
+
+def _written(path: Path) -> int | None:
+    """When the file was last written; None where there is none. A file that is replaced is another one."""
+    try:
+        return path.stat().st_ino ^ path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None

@@ -52,15 +52,17 @@ class JobState:
         exit_code: int | None,
         command: tuple[str, ...],
         skipped: int,
+        left: bool = False,
     ) -> JobState:
-        """After one more run. slot: None for one that somebody asked for: it stands for no slot."""
+        """After one more run. slot: None for one that somebody asked for: it stands for no slot. left: whether it left
+        its metrics: a check that could not compare one thing of many says so in them, and has run."""
         outcome: RunOutcome = "timed_out" if exit_code is None else OF_EXIT_CODE.get(exit_code, "could_not_run")
         return replace(
             self,
             slot=self.slot if slot is None else slot,
             started_at=started_at,
             finished_at=finished_at,
-            success_at=finished_at if outcome in ("passed", "failed") else self.success_at,
+            success_at=finished_at if left or outcome in ("passed", "failed") else self.success_at,
             exit_code=exit_code,
             outcome=outcome,
             command=command,
