@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 from trueup.contracts.contract import View
 from trueup.instants import format_duration
 from trueup.monitoring.alerts.rules import Alert, Group
 from trueup.monitoring.alerts.settings import AlertSettings
+from trueup.monitoring.config import MonitoringConfig
 from trueup.monitoring.freshness import MISSED_RUNS
+from trueup.monitoring.monitor.jobs import cadences, materialize_task
 
 
-def data_group(settings: AlertSettings, views: Sequence[View], now: datetime | None = None) -> Group:
-    """views: those that are kept online, each once by its table. now: of a replay; the clock without one."""
-    clock = "time()" if now is None else f"{now.timestamp():.0f}"
-    rules = [rule for view in views for rule in _of_view(view, settings, clock)]
+def data_group(config: MonitoringConfig, views: Sequence[View]) -> Group:
+    """views: those that are kept online, each once by its table."""
+    settings, now = config.alerts, config.monitor.now
+    clock = "time()" if now is None else f"{now.timestamp():.0f}"  # of a replay, the instant it stands at
+    tasks = {
+        table: materialize_task(every)
+        for every, tables in cadences(config.jobs.materialize, views).items()
+        for table in tables
+    }
+    rules = [rule for view in views for rule in _of_view(view, settings, clock, tasks[view.table])]
     return Group("trueup-data", (*rules, _empty(settings), _null_rate(settings)))
 
 
-def _of_view(view: View, settings: AlertSettings, clock: str) -> Iterator[Alert]:
+def _of_view(view: View, settings: AlertSettings, clock: str, task: str) -> Iterator[Alert]:
     name, schedule = view.table, view.schedule
     series = f"{{view={_quoted(name)}}}"
     if schedule.cadence:
@@ -33,7 +40,7 @@ def _of_view(view: View, settings: AlertSettings, clock: str) -> Iterator[Alert]
             "{{ $labels.view }} is not materialized on its cadence.",
             f"Its last run read what was known {{{{ $value | humanizeDuration }}}} ago; its cadence is "
             f"{format_duration(schedule.cadence)}.",
-            {"view": name},
+            {"view": name, "task": task},
         )
     if view.ttl is not None:
         yield Alert(
@@ -46,7 +53,7 @@ def _of_view(view: View, settings: AlertSettings, clock: str) -> Iterator[Alert]
             "Everything online of {{ $labels.view }} has expired.",
             f"Its newest event is {{{{ $value | humanizeDuration }}}} old; its TTL is {format_duration(view.ttl)}, so "
             "each of its features is served as expired.",
-            {"view": name},
+            {"view": name, "task": task},
         )
 
 

@@ -33,7 +33,7 @@ def groups_of(config: MonitoringConfig, views: Sequence[View]) -> tuple[Group, .
     return (
         serving_group(alerts),
         burn_group(config.slo),
-        data_group(alerts, views, config.monitor.now),
+        data_group(config, views),
         parity_group(alerts),
         models_group(alerts),
         jobs_group(alerts),

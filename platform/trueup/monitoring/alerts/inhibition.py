@@ -58,11 +58,8 @@ INHIBITIONS = (
     ),
     Inhibition("TrueupErrorBudgetBurn", ("TrueupOverloaded",), where=('severity="page"',)),
     Inhibition("TrueupMonitorMissing", ("TrueupJobNotRun", "TrueupLateMaterialization", "TrueupStaleView")),
-    Inhibition(
-        "TrueupJobNotRun",
-        ("TrueupLateMaterialization", "TrueupStaleView", "TrueupEmptyView"),
-        where=('kind="materialize"',),
-    ),
+    # The job that materializes these very views.
+    Inhibition("TrueupJobNotRun", ("TrueupLateMaterialization", "TrueupStaleView"), equal=("task",)),
     Inhibition("TrueupLateMaterialization", _OF_VIEWS, equal=("view",)),
     Inhibition("TrueupEmptyView", ("TrueupStaleView", "TrueupNullRate", "TrueupParityMismatch"), equal=("view",)),
     Inhibition("TrueupStaleView", ("TrueupNullRate", "TrueupParityMismatch"), equal=("view",)),

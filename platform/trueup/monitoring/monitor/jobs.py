@@ -57,7 +57,7 @@ def _plan(config: MonitoringConfig, views: Sequence[View], experiments: Sequence
     if jobs.materialize.enabled:
         for every, tables in cadences(jobs.materialize, views).items():
             yield Job(
-                f"materialize-{format_duration(every)}",
+                materialize_task(every),
                 "materialize",
                 every,
                 jobs.materialize.timeout,
@@ -104,6 +104,11 @@ def cadences(job: MaterializeJob, views: Sequence[View]) -> Mapping[timedelta, t
         every = job.every or view.schedule.cadence or job.undeclared
         found.setdefault(every, []).append(view.table)
     return {every: tuple(dict.fromkeys(found[every])) for every in sorted(found)}
+
+
+def materialize_task(every: timedelta) -> str:
+    """The name of the job that materializes views so often."""
+    return f"materialize-{format_duration(every)}"
 
 
 def _materialize(tables: Sequence[str], at: datetime | None) -> Command:

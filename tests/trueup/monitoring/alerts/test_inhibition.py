@@ -73,10 +73,18 @@ STORY: dict[str, tuple[tuple[dict[str, str], ...], set[str]]] = {
     "nothing is materialized": (
         (
             alert("JobNotRun", task="materialize-1h", kind="materialize"),
-            alert("LateMaterialization", view="weather"),
-            alert("StaleView", view="weather"),
+            alert("LateMaterialization", view="weather", task="materialize-1h"),
+            alert("StaleView", view="weather", task="materialize-1h"),
         ),
         {"TrueupJobNotRun"},
+    ),
+    "one job is dead, and another's view has nothing new": (
+        (
+            alert("JobNotRun", task="materialize-1d", kind="materialize"),
+            alert("StaleView", view="weather", task="materialize-1h"),
+            alert("EmptyView", view="facts"),
+        ),
+        {"TrueupJobNotRun", "TrueupStaleView", "TrueupEmptyView"},
     ),
     "one view is late, and another's values differ": (
         (
