@@ -174,9 +174,10 @@ def command() -> typer.Typer:
 
 
 def test_the_command_prints_json_and_nothing_else_on_standard_output(
-    command: typer.Typer, recipe_file: Path, shop_repo: Path, tracking: Tracking
+    command: typer.Typer, recipe_file: Path, shop_repo: Path, tracking: Tracking, tmp_path: Path
 ) -> None:
-    options = ["--repo", str(shop_repo), "--tracking-uri", tracking.uri, "--json"]
+    candidate = tmp_path / "ci" / "candidate"
+    options = ["--repo", str(shop_repo), "--tracking-uri", tracking.uri, "--json", "--version-file", str(candidate)]
     result = CliRunner().invoke(command, ["train", str(recipe_file), *options], catch_exceptions=False)
     assert result.exit_code == 0
     printed = json.loads(result.stdout)
@@ -184,6 +185,7 @@ def test_the_command_prints_json_and_nothing_else_on_standard_output(
     assert tracking.resolve("shop", "champion").version == printed["version"]
     assert printed["metrics"] == tracking.load_card("shop", printed["version"]).metrics
     assert printed["train_rows"] > 0
+    assert candidate.read_text() == f"shop@{printed['version']}\n"  # as trueup promote takes it
 
 
 def test_the_command_ends_with_2_and_one_line_when_it_cannot_run(tmp_path: Path, shop_repo: Path) -> None:
