@@ -5,15 +5,15 @@ from __future__ import annotations
 from trueup.monitoring.alerts.rules import Alert, Group
 from trueup.monitoring.alerts.settings import AlertSettings
 
-_HIGHER, _LOWER = "auc|accuracy", "log_loss|brier"
+HIGHER, LOWER = "auc|accuracy", "log_loss|brier"
 """The ledger's metrics, by which way is better."""
 
 
 def models_group(settings: AlertSettings) -> Group:
     drop = f"{settings.quality_drop:g}"
     worse = (
-        f'(trueup_ledger_gap{{metric=~"{_HIGHER}"}} < -{drop} and trueup_ledger_gap_high < 0)'
-        f' or (trueup_ledger_gap{{metric=~"{_LOWER}"}} > {drop} and trueup_ledger_gap_low > 0)'
+        f'(trueup_ledger_gap{{metric=~"{HIGHER}"}} < -{drop} and trueup_ledger_gap_high < 0)'
+        f' or (trueup_ledger_gap{{metric=~"{LOWER}"}} > {drop} and trueup_ledger_gap_low > 0)'
     )
     return Group(
         "trueup-models",

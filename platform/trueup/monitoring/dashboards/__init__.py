@@ -42,7 +42,7 @@ def boards(config: MonitoringConfig) -> tuple[Board, ...]:
 
 def grafana_files(config: MonitoringConfig) -> Mapping[str, str]:
     """Path below `infra/` -> text."""
-    from trueup.monitoring.dashboards.panel import to_json
+    from trueup.monitoring.dashboards.render import to_json
 
     written = {
         f"grafana/dashboards/{board.uid.removeprefix('trueup-')}.json": to_json(board) for board in boards(config)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from trueup.monitoring.alerts.models import HIGHER, LOWER
 from trueup.monitoring.config import MonitoringConfig
-from trueup.monitoring.dashboards.panel import Board, Panel, Query, Row, Variable
+from trueup.monitoring.dashboards.panel import HIGH, LOW, Board, Link, Panel, Query, Row, Variable
 
 _OF = 'experiment=~"$experiment"'
 
@@ -49,6 +50,7 @@ def _glance(config: MonitoringConfig) -> Row:
                 "number",
                 "short",
                 6,
+                link=Link("trueup-serving", "As they are answered"),
             ),
             Panel(
                 "Since the read-out",
@@ -57,6 +59,7 @@ def _glance(config: MonitoringConfig) -> Row:
                 "number",
                 "s",
                 6,
+                link=Link("trueup-freshness", "Do the jobs run?"),
             ),
         ),
     )
@@ -71,7 +74,7 @@ def _effects() -> Row:
                 "With its 95 % interval: an effect whose interval leaves 0 out is no chance.",
                 tuple(
                     Query(f"trueup_experiment_effect{end}{{{_OF}}}", f"{{{{metric}}}} {{{{variant}}}}{shown}")
-                    for end, shown in (("", ""), ("_low", ": low"), ("_high", ": high"))
+                    for end, shown in (("", ""), ("_low", LOW), ("_high", HIGH))
                 ),
             ),
             Panel(
@@ -111,7 +114,7 @@ def _scores() -> Row:
                 "Of the rows each variant answered, with 95 % intervals.",
                 tuple(
                     Query(f"trueup_model_score{end}{{{_OF}}}", f"{{{{variant}}}} {{{{score}}}}{shown}")
-                    for end, shown in (("", ""), ("_low", ": low"), ("_high", ": high"))
+                    for end, shown in (("", ""), ("_low", LOW), ("_high", HIGH))
                 ),
             ),
             Panel(
@@ -128,19 +131,23 @@ def _ledger(config: MonitoringConfig) -> Row:
         "Why online is not what offline promised",
         (
             Panel(
-                "Gap",
-                "Online minus offline, with its 95 % interval; the line is what an alert allows.",
+                "Worse than promised",
+                "The gap from holdout to online, turned so that above 0 is worse whatever the metric, with its 95 % "
+                "interval. An alert wants both: beyond the line, and an interval that leaves 0 out.",
                 tuple(
-                    Query(f"trueup_ledger_gap{end}", f"{{{{model}}}}@{{{{version}}}} {{{{metric}}}}{shown}")
-                    for end, shown in (("", ""), ("_low", ": low"), ("_high", ": high"))
+                    Query(
+                        f'-trueup_ledger_gap{higher}{{metric=~"{HIGHER}"}}'
+                        f' or trueup_ledger_gap{lower}{{metric=~"{LOWER}"}}',
+                        f"{{{{model}}}}@{{{{version}}}} {{{{metric}}}}{shown}",
+                    )
+                    for higher, lower, shown in (("", "", ""), ("_high", "_low", LOW), ("_low", "_high", HIGH))
                 ),
-                limit=-config.alerts.quality_drop,
-                below=True,
+                limit=config.alerts.quality_drop,
             ),
             Panel(
                 "Steps",
                 "From the holdout to online: they add up to the gap.",
-                (Query("trueup_ledger_step"),),
+                (Query("trueup_ledger_step", "moves the metric by"),),
                 "table",
                 "short",
                 12,
@@ -149,11 +156,12 @@ def _ledger(config: MonitoringConfig) -> Row:
             Panel(
                 "Causes",
                 "What each of the six explains of the gap.",
-                (Query("trueup_ledger_cause"),),
+                (Query("trueup_ledger_cause", "explains"),),
                 "table",
                 "short",
                 12,
                 labels=("model", "version", "metric", "cause"),
+                link=Link("trueup-parity", "Which values differ?"),
             ),
             Panel(
                 "Claimed",

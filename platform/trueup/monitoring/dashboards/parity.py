@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trueup.monitoring.config import MonitoringConfig
-from trueup.monitoring.dashboards.panel import Board, Panel, Query, Row, Variable
+from trueup.monitoring.dashboards.panel import Board, Link, Panel, Query, Row, Variable
 
 _VIEW = 'view=~"$view"'
 
@@ -58,6 +58,7 @@ def _glance(config: MonitoringConfig) -> Row:
                 "s",
                 6,
                 config.alerts.missed_intervals * config.jobs.drift.every.total_seconds(),
+                link=Link("trueup-freshness", "Do the jobs run?"),
             ),
             Panel(
                 "Verdicts",
@@ -95,6 +96,7 @@ def _mismatches(config: MonitoringConfig) -> Row:
                 ),
                 unit="percentunit",
                 limit=config.alerts.parity_mismatch_ratio,
+                link=Link("trueup-freshness", "How fresh ${__field.labels.view} is", "view"),
             ),
             Panel(
                 "By cause",
@@ -111,11 +113,12 @@ def _mismatches(config: MonitoringConfig) -> Row:
             Panel(
                 "Features with most",
                 "Share of a feature's compared values that differ.",
-                (Query("topk(15, max by (check, subject, feature) (trueup_parity_feature_mismatch_ratio))"),),
+                (Query("topk(15, max by (check, subject, feature) (trueup_parity_feature_mismatch_ratio))", "differ"),),
                 "table",
                 "percentunit",
                 12,
                 labels=("feature", "check", "subject"),
+                link=Link("trueup-serving", "As it is served"),
             ),
             Panel(
                 "Predictions replayed",
@@ -156,13 +159,15 @@ def _drift() -> Row:
                 (
                     Query(
                         'topk(15, max by (subject, feature) (trueup_parity_absent_ratio{side="served"})'
-                        ' - max by (subject, feature) (trueup_parity_absent_ratio{side="training"}))'
+                        ' - max by (subject, feature) (trueup_parity_absent_ratio{side="training"}))',
+                        "absent beyond training's",
                     ),
                 ),
                 "table",
                 "percentunit",
                 12,
                 labels=("feature", "subject"),
+                link=Link("trueup-serving", "As it is served"),
             ),
             Panel(
                 "Expectations that fail",

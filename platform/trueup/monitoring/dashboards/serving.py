@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trueup.monitoring.alerts.burn import ROUTES
 from trueup.monitoring.config import MonitoringConfig
-from trueup.monitoring.dashboards.panel import Board, Panel, Query, Row, Variable
+from trueup.monitoring.dashboards.panel import Board, Link, Panel, Query, Row, Variable
 
 _R = "[$__rate_interval]"
 _ALL = f"trueup_requests_total{{{ROUTES}}}"
@@ -112,7 +112,11 @@ def _requests(config: MonitoringConfig) -> Row:
                 "Error budget",
                 "Share of failed requests over 5 minutes, an hour and six; the line is what the objective allows.",
                 tuple(
-                    Query(f"trueup:request_errors:ratio_rate{window} or on () vector(0)", window)
+                    # Without any failure there is no rate of failures; without any request there is to be no line.
+                    Query(
+                        f"trueup:request_errors:ratio_rate{window} or on () 0 * trueup:request_slow:ratio_rate{window}",
+                        window,
+                    )
                     for window in ("5m", "1h", "6h")
                 ),
                 unit="percentunit",
@@ -163,6 +167,7 @@ def _variants() -> Row:
                 "stacked",
                 "percentunit",
                 8,
+                link=Link("trueup-experiment", "Is the split what it should be?"),
             ),
             Panel(
                 "Median prediction",
@@ -170,6 +175,7 @@ def _variants() -> Row:
                 (Query(_quantile(0.5, "trueup_prediction", "variant", _OF), "{{variant}}"),),
                 unit="short",
                 width=8,
+                link=Link("trueup-parity", "Which values differ?"),
             ),
             Panel(
                 "Exposures",
@@ -215,6 +221,7 @@ def _features() -> Row:
                 ),
                 unit="percentunit",
                 width=8,
+                link=Link("trueup-parity", "What training had"),
             ),
             Panel(
                 "Values by state",
@@ -230,6 +237,7 @@ def _features() -> Row:
                 (Query(_quantile(0.9, "trueup_feature_age_seconds", "view", of), "{{view}}"),),
                 unit="s",
                 width=8,
+                link=Link("trueup-freshness", "How fresh ${__field.labels.view} is", "view"),
             ),
         ),
     )
