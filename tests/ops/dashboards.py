@@ -1,5 +1,8 @@
 """Every query of every dashboard on a real Prometheus with the demo's data: none is empty.
 
+A query is empty too where all it gives is no number, which Grafana does not draw, or where no series has the labels
+that its legend or its columns show. Every variable has values to choose from; annotations are asked, and may be empty.
+
 A server answers requests of the replayed weeks, the monitor runs every job once on what the demo left, and Prometheus
 scrapes both, by the committed rules.
 """
@@ -7,6 +10,7 @@ scrapes both, by the committed rules.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -22,7 +26,7 @@ from typing import Any
 import yaml
 from tests.ops.outcome import Outcome, missing
 from tests.ops.stack import HOW_TO_GET_THEM, PROMETHEUS, Prometheus, free_port
-from tests.trueup.monitoring.dashboards import queries
+from tests.trueup.monitoring.dashboards import Asked, Choice, annotations, choices, queries
 
 from trueup.instants import parse_instant
 
@@ -81,7 +85,8 @@ def _asked(prometheus: Prometheus, server: str) -> Outcome:
     from trueup.monitoring.config import load_monitoring
     from trueup.monitoring.dashboards import grafana_files
 
-    every = list(queries(grafana_files(load_monitoring(ROOT / "infra" / "monitoring.toml"))))
+    files = grafana_files(load_monitoring(ROOT / "infra" / "monitoring.toml"))
+    every, variables = list(queries(files)), list(choices(files))
     rows = _rows()
     deadline = time.monotonic() + PATIENCE_SECONDS
     sent = 0
@@ -89,14 +94,35 @@ def _asked(prometheus: Prometheus, server: str) -> Outcome:
         for row, at in rows[sent % len(rows) :][:REQUESTS]:
             _ask(server, row, at)
         sent += REQUESTS
-        empty = [asked for asked in every if not prometheus.query(asked.expr)]
+        empty = [f"{asked.board}, {asked.panel}: {asked.expr}" for asked in every if not _drawn(prometheus, asked)]
+        empty += [f"{choice.board}, ${choice.label}" for choice in variables if not _values(prometheus, choice)]
         if not empty:
-            boards = sorted({asked.board for asked in every})
-            shown = f"{len(every)} queries of {len(boards)} dashboards, none empty on the demo's data"
-            return Outcome("dashboards", "passed", shown, {"queries": len(every), "requests": sent})
+            break
         if time.monotonic() > deadline:
-            listed = "; ".join(f"{asked.board}, {asked.panel}: {asked.expr}" for asked in empty)
-            return Outcome("dashboards", "failed", f"{len(empty)} of {len(every)} queries are empty: {listed}")
+            shown = f"{len(empty)} of {len(every) + len(variables)} queries are empty: {'; '.join(empty)}"
+            return Outcome("dashboards", "failed", shown)
+    for mark in annotations(files):
+        prometheus.query(mark.expr)  # raises where Prometheus refuses it
+    boards = sorted({asked.board for asked in every})
+    return Outcome(
+        "dashboards",
+        "passed",
+        f"{len(every)} queries and {len(variables)} variables of {len(boards)} dashboards, none empty on the demo's data",
+        {"queries": len(every), "variables": len(variables), "requests": sent},
+    )
+
+
+def _drawn(prometheus: Prometheus, asked: Asked) -> bool:
+    """Some series has a number, and all that its name is made of."""
+    return any(
+        math.isfinite(float(series["value"][1])) and asked.shown <= set(series["metric"])
+        for series in prometheus.query(asked.expr)
+    )
+
+
+def _values(prometheus: Prometheus, choice: Choice) -> list[str]:
+    found: list[str] = prometheus.get(f"/api/v1/label/{choice.label}/values", **{"match[]": choice.metric})["data"]
+    return found
 
 
 def _rows() -> list[tuple[dict[str, Any], str]]:
