@@ -103,11 +103,11 @@ def _asked(prometheus: Prometheus, server: str) -> Outcome:
             return Outcome("dashboards", "failed", shown)
     for mark in annotations(files):
         prometheus.query(mark.expr)  # raises where Prometheus refuses it
-    boards = sorted({asked.board for asked in every})
+    boards = len({asked.board for asked in every})
     return Outcome(
         "dashboards",
         "passed",
-        f"{len(every)} queries and {len(variables)} variables of {len(boards)} dashboards, none empty on the demo's data",
+        f"{len(every)} queries and {len(variables)} variables of {boards} dashboards, none empty on the demo's data",
         {"queries": len(every), "variables": len(variables), "requests": sent},
     )
 

@@ -155,6 +155,15 @@ def test_a_click_leads_to_a_board_and_to_a_choice_that_is_there(path: str) -> No
     assert leads <= set(choices_of) - {BOARDS[path]["uid"]}
 
 
+def test_grafana_knows_how_often_is_scraped() -> None:
+    """It takes 15 s where it is not told, and a rate over less than two scrapes is empty."""
+    slow = CONFIG.model_copy(update={"scrape": CONFIG.scrape.model_copy(update={"interval_seconds": 60})})
+    files = grafana_files(slow)
+    source = yaml.safe_load(files["grafana/provisioning/datasources/prometheus.yml"])["datasources"][0]
+    assert source["jsonData"] == {"timeInterval": "60s"}
+    assert all("[240s]" in mark.expr for mark in annotations(files))
+
+
 def test_a_board_says_no_data_where_there_is_none() -> None:
     """A green nought of a job that never ran is a pass of nothing."""
     for asked in queries(FILES):

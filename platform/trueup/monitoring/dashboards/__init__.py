@@ -10,15 +10,6 @@ if TYPE_CHECKING:
     from trueup.monitoring.dashboards.panel import Board
 
 _HEAD = "# Written by `trueup monitoring generate`.\n"
-_SOURCE = f"""{_HEAD}apiVersion: 1
-datasources:
-  - name: Prometheus
-    uid: trueup-prometheus
-    type: prometheus
-    access: proxy
-    url: http://prometheus:9090
-    isDefault: true
-"""
 _PROVIDER = f"""{_HEAD}apiVersion: 1
 providers:
   - name: trueup
@@ -45,10 +36,26 @@ def grafana_files(config: MonitoringConfig) -> Mapping[str, str]:
     from trueup.monitoring.dashboards.render import to_json
 
     written = {
-        f"grafana/dashboards/{board.uid.removeprefix('trueup-')}.json": to_json(board) for board in boards(config)
+        f"grafana/dashboards/{board.uid.removeprefix('trueup-')}.json": to_json(board, config.scrape.interval_seconds)
+        for board in boards(config)
     }
     return {
         **written,
-        "grafana/provisioning/datasources/prometheus.yml": _SOURCE,
+        "grafana/provisioning/datasources/prometheus.yml": _source(config.scrape.interval_seconds),
         "grafana/provisioning/dashboards/trueup.yml": _PROVIDER,
     }
+
+
+def _source(every_seconds: int) -> str:
+    """Grafana makes `$__rate_interval` of `timeInterval`: a rate over less than two scrapes would be empty."""
+    return f"""{_HEAD}apiVersion: 1
+datasources:
+  - name: Prometheus
+    uid: trueup-prometheus
+    type: prometheus
+    access: proxy
+    url: http://prometheus:9090
+    isDefault: true
+    jsonData:
+      timeInterval: {every_seconds}s
+"""

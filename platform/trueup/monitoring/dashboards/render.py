@@ -21,8 +21,8 @@ _HEIGHT = {"lines": 8, "stacked": 8, "table": 8, "number": 4}
 _KINDS = {"lines": timeseries.Panel, "stacked": timeseries.Panel, "number": stat.Panel, "table": table.Panel}
 
 
-def to_json(board: Board) -> str:
-    """The same bytes for the same board."""
+def to_json(board: Board, every_seconds: int) -> str:
+    """The same bytes for the same board. every_seconds: how often Prometheus scrapes."""
     others = builders.DashboardLink("trueup").type(models.DashboardLinkType.DASHBOARDS).tags([TAG]).as_dropdown(False)
     built = (
         builders.Dashboard(board.title)
@@ -36,7 +36,7 @@ def to_json(board: Board) -> str:
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
         .link(others.keep_time(True).include_vars(True))
         .with_variable(builders.DatasourceVariable("datasource").label("Data source").type("prometheus"))
-        .annotation(_swaps())
+        .annotation(_swaps(every_seconds))
     )
     for variable in board.variables:
         built.with_variable(_variable(variable))
@@ -185,13 +185,13 @@ def _source() -> Any:
     return models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
-def _swaps() -> Any:
-    """A line where a server took another version of a model."""
+def _swaps(every_seconds: int) -> Any:
+    """A line where a server took another version of a model, in the last four scrapes."""
     return (
         builders.AnnotationQuery()
         .name("Model swaps")
         .datasource(_source())
         .enable(True)
         .icon_color("purple")
-        .expr("sum by (instance) (changes(trueup_model_swaps_total[1m])) > 0")
+        .expr(f"sum by (instance) (changes(trueup_model_swaps_total[{4 * every_seconds}s])) > 0")
     )
