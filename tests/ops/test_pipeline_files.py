@@ -80,7 +80,9 @@ def test_every_target_is_there_and_a_stage_that_is_none_is_refused() -> None:
 
 def test_a_training_begins_by_forgetting_the_release_before_it() -> None:
     """Else a pipeline that fails early would take back a release that is well."""
-    said = subprocess.run(["make", "-n", "ci-train"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["make", "--no-print-directory", "-n", "ci-train"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert said.splitlines()[0] == "rm -f build/ci/candidate"
 
 
