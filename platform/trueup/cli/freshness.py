@@ -22,9 +22,11 @@ from trueup.cli.parity.place import Place
 from trueup.console import errors, output, step
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from trueup.monitoring.freshness import ViewFreshness
+    from trueup.stores.ledger import Run
 
 
 def freshness(
@@ -63,8 +65,7 @@ def freshness(
         at = instant("now", now) or rows.now or utc_now()
         project, declared = stored.contract.project, stored.contract.views
         ages = online_ages(rows, project, declared, at, at_most=at_most, progress=lambda doing: advance(1, doing))
-        runs = place.online_ledger
-        found = [freshness_of(view, runs.runs(project, view.table), ages[view.table], at) for view in declared]
+        found = [freshness_of(view, _runs(place, project, view.table), ages[view.table], at) for view in declared]
     if prometheus is not None:
         from trueup.monitoring.samples.freshness import freshness_samples
         from trueup.monitoring.samples.text import text_of
@@ -83,6 +84,16 @@ def freshness(
         errors.print(f"{view} cannot be looked at: {problem}", markup=False)
     stale = any(not each.fresh for each in found)
     raise typer.Exit(CHECK_FAILED if stale else COULD_NOT_RUN if stored.problems or not found else 0)
+
+
+def _runs(place: Place, project: str, table: str) -> Sequence[Run]:
+    """Of the ledger; of Feast's registry where the ledger is so new that no run of the view has finished in it."""
+    from trueup.stores.registry_ledger import RegistryLedger
+
+    found = place.online_ledger.runs(project, table)
+    if any(run.finished_at is not None for run in found):
+        return found
+    return RegistryLedger.of(place.store).runs(project, table)
 
 
 def _row(each: ViewFreshness) -> dict[str, str]:

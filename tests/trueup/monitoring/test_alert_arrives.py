@@ -74,6 +74,7 @@ alertmanager = ["{alertmanager}"]
 """
 
 pytestmark = [
+    pytest.mark.skipif("TRUEUP_OPS_CHECK" not in os.environ, reason="a slow proof: make ops-check PARTS=alerting"),
     pytest.mark.skipif(
         not (shutil.which(PROMETHEUS) and shutil.which(ALERTMANAGER)),
         reason=f"{PROMETHEUS} or {ALERTMANAGER} is missing: {HOW_TO_GET_THEM}",
