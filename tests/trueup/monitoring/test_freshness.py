@@ -123,3 +123,24 @@ def test_a_view_that_does_not_exist_is_an_error_that_names_those_that_do(repo: P
 
     with pytest.raises(InputError, match=r"no feature view 'nothing'.*driver_hourly_stats"):
         freshness(repo, "--view", "nothing")
+
+
+def test_a_ledger_without_a_finished_run_leaves_what_feasts_registry_knows(repo: Path) -> None:
+    """The first materialization of `trueup monitor` on a repository that had none of it is under way."""
+    from feast import FeatureStore
+
+    from trueup.stores.ledger_engine import ledger_of
+
+    store = FeatureStore(repo_path=str(repo))
+    ledger_of(store.config).start(
+        project=store.project,
+        view="driver_hourly_stats",
+        started_at=NOW,
+        known_at=NOW,
+        known_after=None,
+        event_start=NOW - HOUR,
+        event_end=NOW,
+        definition_hash="h",
+    )
+    code, report = freshness(repo)
+    assert code == 0, report
